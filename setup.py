@@ -1,0 +1,57 @@
+"""Packaging of wandb-ng.  Development: see CONTRIBUTING.md."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "wandb" / "version.py").read_text()).group(1)
+
+EXTRAS = {
+    # The local server: an ASGI application, its web server, its database and a GraphQL engine.
+    "server": ["starlette>=0.36", "uvicorn>=0.23", "sqlalchemy>=2.0", "graphql-core>=3.2,<4"],
+    # GPU-less system metrics beyond what /proc gives (macOS, Windows, per-process detail).
+    "metrics": ["psutil>=5.9"],
+    # `config-defaults.yaml`, `WANDB_CONFIG_PATHS` and sweep files are YAML.
+    "yaml": ["PyYAML>=5.4"],
+}
+EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+setup(
+    name="wandb-ng",
+    version=VERSION,
+    description="An open, offline-first recorder and syncer for the Weights & Biases API",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.9",
+    packages=find_packages(include=["wandb", "wandb.*", "wandb_sync", "wandb_sync.*"]),
+    package_data={
+        "wandb": ["py.typed", "proto/*.pyi", "server/static/*", "server/templates/*", "server/*.graphql"],
+        "wandb_sync": ["py.typed"],
+    },
+    install_requires=[
+        "protobuf>=3.20,<8",
+        "zstandard>=0.19",
+        "requests>=2.28",
+        "click>=8.0",
+        "watchdog>=2.1",
+        "tenacity>=8.0",
+    ],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": [
+            "wandb = wandb.cli:main",
+            "wb = wandb.cli:main",
+            "wandb-sync = wandb_sync.cli:main",
+        ]
+    },
+    classifiers=[
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 14)),
+        "Topic :: Scientific/Engineering",
+        "Typing :: Typed",
+    ],
+)
