@@ -1,0 +1,133 @@
+"""One pure function per kind of record: Python values -> the body of a `Record`.
+
+A body is a serialized Record without its `num`, which the log's writer puts in front (`numbered`).  History
+has a module of its own, rows.py, because it is the hot path.
+
+To add a kind: the field in schema/proto, `tox -e codegen`, a function here, a branch in
+wandb_sync/session.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Mapping, Sequence, Tuple
+
+from wandb.interface.values import Path, json_text
+from wandb.interface.wire import encode, field, fields_of, varint
+
+PRODUCER = "wandb-ng/"  # the syncer knows by it that it has to fold the summary out of the rows
+MIN_CONSUMER = "0.10.0"  # the oldest wandb whose reader takes what we write
+
+STDERR, STDOUT = 0, 1  # OutputRawRecord.OutputType
+NOW, END, LIVE = 0, 1, 2  # FilesItem.PolicyType
+OTHER, WANDB, MEDIA, ARTIFACT = 0, 1, 2, 3  # FilesItem.FileType
+
+
+def numbered(number: int, body: bytes) -> bytes:
+    """Return the Record: its number within the log, then the body."""
+    return b"\x08" + varint(number) + body
+
+
+def header(version: str) -> bytes:
+    """Return the first record of every log."""
+    return _record("header", {"version_info": {"producer": PRODUCER + version, "min_consumer": MIN_CONSUMER}})
+
+
+def run(values: Mapping[str, Any]) -> bytes:
+    """Return the run record; `values` are fields of RunRecord, `start_time` in seconds since the epoch."""
+    fields = dict(values)
+    if fields.get("start_time") is not None:
+        fields["start_time"] = timestamp(fields["start_time"])
+    return _record("run", fields)
+
+
+def config(update: Mapping[str, Any], remove: Iterable[Path] = ()) -> bytes:
+    """Return a change of top-level config keys, then removals; the values are plain."""
+    return _record("config", config_fields(update, remove))
+
+
+def config_fields(update: Mapping[str, Any], remove: Iterable[Path] = ()) -> Dict[str, Any]:
+    """Return the fields of a ConfigRecord."""
+    return {
+        "update": [{"key": key, "value_json": json_text(value)} for key, value in update.items()],
+        "remove": [_key_fields(path) for path in remove],
+    }
+
+
+def summary(update: Mapping[Path, Any], remove: Iterable[Path] = ()) -> bytes:
+    """Return a change of the summary; the values are plain."""
+    return _record(
+        "summary",
+        {
+            "update": [
+                {**_key_fields(path), "value_json": json_text(value)} for path, value in update.items()
+            ],
+            "remove": [_key_fields(path) for path in remove],
+        },
+    )
+
+
+def stats(sampled_at_s: float, values: Mapping[str, float]) -> bytes:
+    """Return one sample of system metrics."""
+    items = [{"key": key, "value_json": json_text(value)} for key, value in values.items()]
+    return _record("stats", {"timestamp": timestamp(sampled_at_s), "item": items})
+
+
+def output(stream: int, written_at_s: float, text: str) -> bytes:
+    """Return a piece of console output, as it was written; `stream` is STDERR or STDOUT."""
+    return _record("output_raw", {"output_type": stream, "timestamp": timestamp(written_at_s), "line": text})
+
+
+def output_line(text: str) -> bytes:
+    """Return one finished console line that is not to be interpreted as terminal output."""
+    return _record("output_logger", {"line": text})
+
+
+def files(items: Sequence[Tuple[str, int, int]]) -> bytes:
+    """Return files of the run as (path relative to files/, policy, type)."""
+    rows = [{"path": path, "policy": policy, "type": kind} for path, policy, kind in items]
+    return _record("files", {"files": rows})
+
+
+def metric(values: Mapping[str, Any]) -> bytes:
+    """Return a metric definition; `values` are fields of MetricRecord."""
+    return _record("metric", values)
+
+
+def telemetry(values: Mapping[str, Any]) -> bytes:
+    """Return what was used; `values` are fields of TelemetryRecord."""
+    return _record("telemetry", values)
+
+
+def environment(values: Mapping[str, Any]) -> bytes:
+    """Return where the run runs; `values` are fields of EnvironmentRecord."""
+    return _record("environment", values)
+
+
+def alert(title: str, text: str, level: str, wait_ms: int) -> bytes:
+    """Return a message for the user that the server is to send."""
+    return _record("alert", {"title": title, "text": text, "level": level, "wait_duration": wait_ms})
+
+
+def preempting() -> bytes:
+    """Return the scheduler's warning that the machine is about to be taken away."""
+    return _record("preempting", {})
+
+
+def exit_(exit_code: int, runtime_s: int) -> bytes:
+    """Return the last record of a process that ended in order."""
+    return _record("exit", {"exit_code": exit_code, "runtime": runtime_s})
+
+
+def timestamp(seconds: float) -> Dict[str, int]:
+    """Return seconds since the epoch as the fields of google.protobuf.Timestamp."""
+    whole = int(seconds // 1)
+    return {"seconds": whole, "nanos": int((seconds - whole) * 1e9)}
+
+
+def _key_fields(path: Path) -> Dict[str, Any]:
+    return {"key": path} if isinstance(path, str) else {"nested_key": path}
+
+
+def _record(kind: str, values: Mapping[str, Any]) -> bytes:
+    message = fields_of("Record")[kind][1]
+    return field("Record", kind, encode(message, values))
