@@ -1,0 +1,97 @@
+"""An open, offline-first client for the Weights & Biases API.
+
+    import wandb
+
+    with wandb.init(project="digits", config={"lr": 0.1}) as run:
+        for step in range(10):
+            run.log({"loss": 1 / (step + 1)})
+
+The names below are the interface; each is loaded when it is first used (PEP 562), so that importing the
+package, which `import wandb.transaction_log` does too, costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Dict, List
+
+from wandb.version import __version__
+
+if TYPE_CHECKING:
+    from wandb.errors import CommError as CommError
+    from wandb.errors import Error as Error
+    from wandb.errors import UsageError as UsageError
+    from wandb.sdk.active import alert as alert
+    from wandb.sdk.active import define_metric as define_metric
+    from wandb.sdk.active import finish as finish
+    from wandb.sdk.active import join as join
+    from wandb.sdk.active import log as log
+    from wandb.sdk.active import mark_preempting as mark_preempting
+    from wandb.sdk.active import save as save
+    from wandb.sdk.wandb_alert import AlertLevel as AlertLevel
+    from wandb.sdk.wandb_config import Config as Config
+    from wandb.sdk.wandb_init import attach as attach
+    from wandb.sdk.wandb_init import init as init
+    from wandb.sdk.wandb_login import login as login
+    from wandb.sdk.wandb_run import Run as Run
+    from wandb.sdk.wandb_settings import Settings as Settings
+    from wandb.sdk.wandb_setup import setup as setup
+    from wandb.sdk.wandb_setup import teardown as teardown
+    from wandb.sdk.wandb_summary import Summary as Summary
+    from wandb.term import termerror as termerror
+    from wandb.term import termlog as termlog
+    from wandb.term import termsetup as termsetup
+    from wandb.term import termwarn as termwarn
+
+    run: Run | None
+    config: Config
+    summary: Summary
+
+# Public name -> the module it lives in.
+_HOMES: Dict[str, str] = {
+    "Error": "wandb.errors",
+    "UsageError": "wandb.errors",
+    "CommError": "wandb.errors",
+    "Settings": "wandb.sdk.wandb_settings",
+    "Config": "wandb.sdk.wandb_config",
+    "Run": "wandb.sdk.wandb_run",
+    "Summary": "wandb.sdk.wandb_summary",
+    "init": "wandb.sdk.wandb_init",
+    "attach": "wandb.sdk.wandb_init",
+    "setup": "wandb.sdk.wandb_setup",
+    "teardown": "wandb.sdk.wandb_setup",
+    "login": "wandb.sdk.wandb_login",
+    "log": "wandb.sdk.active",
+    "finish": "wandb.sdk.active",
+    "join": "wandb.sdk.active",
+    "define_metric": "wandb.sdk.active",
+    "save": "wandb.sdk.active",
+    "alert": "wandb.sdk.active",
+    "AlertLevel": "wandb.sdk.wandb_alert",
+    "mark_preempting": "wandb.sdk.active",
+    "termlog": "wandb.term",
+    "termwarn": "wandb.term",
+    "termerror": "wandb.term",
+    "termsetup": "wandb.term",
+}
+
+__all__ = [*_HOMES, "run", "config", "summary", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("run", "config", "summary"):  # they change with every init and finish, so they are never kept
+        from wandb.sdk import active
+
+        if name == "run":
+            return active.current
+        return active.BeforeInit(f"wandb.{name}") if active.current is None else getattr(active.current, name)
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'wandb' has no attribute {name!r}")
+    __import__(home)
+    found = globals()[name] = getattr(sys.modules[home], name)
+    return found
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,3 @@
+"""`wandb sync`: the syncer's own command."""
+
+from wandb_sync.cli import sync as sync  # noqa: F401

@@ -1,0 +1,162 @@
+"""Every error that wandb-ng raises, in one tree; none is defined anywhere else.
+
+    Error
+    |-- UsageError                 the caller can fix the call; raised at once, in the caller's thread
+    |   |-- ValidationError        a value that cannot become a record; names the key and the reason
+    |   |-- ConfigError            a change of a config value that was not allowed
+    |   |-- RunFinishedError       a call on a run that is finished
+    |   `-- NeedsServerError       this call has no offline answer
+    |-- LogError                   a transaction log cannot be read or written
+    |   |-- BadFileHeader          not a .wandb log, or a version that we do not read
+    |   |-- RecordTooLarge         nothing was written
+    |   `-- LogWriteError          disk full, gone or read-only; the log ends at its last whole record
+    |-- CommError                  a server did not do what was asked
+    |   |-- TransientError         worth another try, after `retry_after_s` if the server said so
+    |   `-- RejectedError          not worth another try; `status` is the HTTP status
+    |       `-- AuthenticationError
+    `-- SyncError                  the syncer cannot go on with one run
+        |-- CheckpointMismatch     the log under this checkpoint is another log
+        |-- CheckpointUnreadable   the checkpoint file is damaged or of a newer version
+        `-- LeaseHeld              another syncer works on this run
+
+`Error`, `UsageError`, `CommError` and `AuthenticationError` carry the names that users of wandb
+catch.  Not errors: a torn tail of a log (more may come) and damage inside it (counted, reported).
+
+Rule: a message says what happened and where; `hint` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+class Error(Exception):
+    """Base of everything wandb-ng raises.
+
+    Attributes:
+        message: What happened, and where.
+        hint: What to do about it; None where the message says it all.
+        exit_code: What the command line exits with when this error ends it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str = "", *, hint: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(Error):
+    """The call is wrong; nothing was recorded."""
+
+    exit_code = 2
+
+
+class ValidationError(UsageError, TypeError, ValueError):
+    """A value cannot be stored.
+
+    It is a TypeError and a ValueError too, because wandb raises those and scripts catch them.
+
+    Attributes:
+        path: Where the value stands, e.g. `config.model.layers[3]`.
+    """
+
+    def __init__(self, path: str, reason: str, *, hint: Optional[str] = None) -> None:
+        super().__init__(f"{path}: {reason}", hint=hint)
+        self.path = path
+
+
+class ConfigError(UsageError):
+    """A config value was set already and may not be changed (or the config cannot be read)."""
+
+
+class RunFinishedError(UsageError):
+    """The run is finished; the call was ignored."""
+
+
+class NeedsServerError(UsageError):
+    """The call needs a server's answer and there is none offline."""
+
+
+class LogError(Error):
+    """A transaction log cannot be read or written."""
+
+
+class BadFileHeader(LogError):
+    """The file is not a .wandb log, or its version is unknown."""
+
+
+class RecordTooLarge(LogError):
+    """The record exceeds the limit; nothing was written."""
+
+
+class LogWriteError(LogError):
+    """The log could not be written; it ends at its last whole record and stays readable."""
+
+
+class CommError(Error):
+    """A server did not do what was asked of it."""
+
+
+class TransientError(CommError):
+    """The request failed in a way that may pass: connection, time-out, 408, 429, 5xx.
+
+    Attributes:
+        retry_after_s: What the server asked to wait, in seconds; None if it did not say.
+    """
+
+    exit_code = 5
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after_s: Optional[float] = None,
+        status: Optional[int] = None,
+        hint: Optional[str] = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+        self.status = status
+
+
+class RejectedError(CommError):
+    """The server refused the request for good.
+
+    Attributes:
+        status: The HTTP status, or 200 for a GraphQL error.
+    """
+
+    exit_code = 7
+
+    def __init__(self, message: str = "", *, status: int = 0, hint: Optional[str] = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class AuthenticationError(RejectedError):
+    """The API key is missing or was refused."""
+
+    exit_code = 6
+
+
+class SyncError(Error):
+    """The syncer cannot go on with one run; the others are not affected."""
+
+
+class CheckpointMismatch(SyncError):
+    """The log is not the one that the checkpoint was written for."""
+
+
+class CheckpointUnreadable(SyncError):
+    """The checkpoint file is damaged or of a newer version."""
+
+
+class LeaseHeld(SyncError):
+    """Another syncer is at work on this run."""
+
+    exit_code = 9

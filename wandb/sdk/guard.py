@@ -1,0 +1,48 @@
+"""What stands between our own troubles and the user's training loop.
+
+What the user did wrong raises in the user's thread, at once: that is UsageError and its kind, and passes.
+Anything else, a full disk or a bug of ours, is told once, counted, and training goes on.  The tests put a
+function into `on_swallowed` that makes every such error fail the test it happened in.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, List, Optional
+
+from wandb.errors import LogWriteError
+from wandb.term import termerror
+
+on_swallowed: Optional[Callable[[BaseException], None]] = None
+
+
+class Guard:
+    """Counts what was swallowed on behalf of one run.
+
+    Attributes:
+        swallowed: How many errors, by the name of the call they happened in.
+    """
+
+    __slots__ = ("swallowed", "_told")
+
+    def __init__(self) -> None:
+        self.swallowed = 0
+        self._told: List[str] = []
+
+    def swallow(self, call: str, error: BaseException) -> None:
+        """Take an error that must not reach the user's code; say so once per call and kind."""
+        self.swallowed += 1
+        if on_swallowed is not None:
+            on_swallowed(error)
+        what = f"{call}: {type(error).__name__}"
+        if what in self._told:
+            return
+        self._told.append(what)
+        if isinstance(error, LogWriteError):
+            termerror(f"{call}: {error} Training goes on; what cannot be written is lost.")
+            return
+        import traceback
+
+        last = traceback.format_exception(type(error), error, error.__traceback__)[-3:]
+        termerror(
+            f"{call} failed inside wandb-ng; your program goes on, this record is lost.\n" + "".join(last)
+        )

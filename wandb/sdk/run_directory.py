@@ -1,0 +1,76 @@
+"""The run's directory: self-contained, can be moved, three files and the media.
+
+<root>/wandb/offline-run-20261123_204014-ehp50xjv/      (run-... in online mode; -1, -2 if it exists)
+    run-ehp50xjv.wandb                                   the log
+    files/                                               what is uploaded as it is
+<root>/wandb/latest-run -> offline-run-...               for people; tools resolve it
+"""
+
+from __future__ import annotations
+
+import os
+
+from wandb.errors import LogWriteError
+from wandb.internal.names import run_dir_name
+
+
+class RunDirectory:
+    """Absolute paths of one run directory."""
+
+    __slots__ = ("path", "log", "files")
+
+    def __init__(self, path: str, log: str, files: str) -> None:
+        self.path = path
+        self.log = log
+        self.files = files
+
+
+def create(
+    wandb_dir: str, run_id: str, start_time: float, mode: str, *, link_latest: bool = True
+) -> RunDirectory:
+    """Make a new run directory; two processes that ask in the same second get two.
+
+    Args:
+        wandb_dir: The directory that holds all runs; made if it is not there.
+        start_time: Seconds since the epoch.
+        mode: "offline-run" or "run".
+        link_latest: Let `latest-run` point to it.
+
+    Raises:
+        LogWriteError: The directory cannot be made.
+    """
+    wandb_dir = os.path.abspath(wandb_dir)
+    base = os.path.join(wandb_dir, run_dir_name(mode, start_time, run_id))
+    try:
+        os.makedirs(wandb_dir, exist_ok=True)
+        path, attempt = base, 0
+        while True:
+            try:
+                os.mkdir(path)
+                break
+            except FileExistsError:
+                attempt += 1
+                path = os.path.join(wandb_dir, run_dir_name(mode, start_time, run_id, attempt))
+        files = os.path.join(path, "files")
+        os.mkdir(files)
+    except OSError as error:
+        raise LogWriteError(
+            f"the run directory {base} cannot be made: {error.strerror}",
+            hint="choose another place with dir= or WANDB_DIR",
+        ) from error
+    if link_latest:
+        _point_latest(wandb_dir, os.path.basename(path))
+    return RunDirectory(path, os.path.join(path, f"run-{run_id}.wandb"), files)
+
+
+def _point_latest(wandb_dir: str, name: str) -> None:
+    """Let `latest-run` point to `name`; whoever looks sees the old or the new one, never none."""
+    scratch = os.path.join(wandb_dir, f".latest-run-{os.getpid()}")
+    try:
+        os.symlink(name, scratch)
+        os.replace(scratch, os.path.join(wandb_dir, "latest-run"))
+    except OSError:  # no links on this filesystem: a convenience, nothing more
+        try:
+            os.unlink(scratch)
+        except OSError:
+            pass

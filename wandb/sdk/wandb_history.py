@@ -1,0 +1,299 @@
+"""`run.log`: rows, their steps, and what follows from them.
+
+Behaves as wandb 0.31 (observed): without `step` a call is a row; with `step=n`, or `commit=False`, calls are
+merged until a larger step, a commit, or the end.  A row adds `_step`, `_runtime` and `_timestamp`; a user's
+own `_timestamp` counts, a `_step` in the data does not.
+
+Rule 1: the record is written before anything in memory changes: what cannot be written was not logged.
+Rule 2: rows of numbers whose keys were seen before take the short way (`log`'s first half); whatever is not
+        that takes `_log_any`, and both write the same.
+Rule 3: a part of a row that waits for its end is in the log too, as a footer record (decision 0003).
+"""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from wandb.backend.base import Backend
+from wandb.errors import ValidationError
+from wandb.interface import records
+from wandb.interface.limits import MAX_STEP
+from wandb.interface.rows import FAST_KINDS, RowEncoder, plain_row
+from wandb.interface.values import Path, flatten, kind_name
+from wandb.sdk.wandb_metric import Metric, Metrics, aggregates_of
+from wandb.sdk.wandb_summary import SummaryState, Watched
+
+SUMMARY_EVERY_S = 30.0  # for wandb's own reader, should the process be killed: the price is 8 kB per 200 keys
+SUMMARY_BYTES = 65_536  # a larger summary is written less often, in proportion
+OWN_KEYS = ("_step", "_runtime", "_timestamp")
+
+
+class _Plan:
+    """What is known in advance of rows with certain keys."""
+
+    __slots__ = ("layout", "watched", "inserted", "axes")
+
+    def __init__(
+        self,
+        layout: Any,
+        watched: Watched,
+        inserted: Tuple[str, ...],
+        axes: Tuple[str, ...],
+    ) -> None:
+        self.layout = layout
+        self.watched = watched
+        self.inserted = inserted  # step metrics that the row lacks and that have a value
+        self.axes = axes  # keys of the row that are some metric's step metric
+
+
+class History:
+    """The rows of one run.
+
+    Attributes:
+        step: The step of the next row, or of the row that waits for its end.
+    """
+
+    __slots__ = (
+        "step",
+        "dropped_rows",
+        "_append",
+        "_summary",
+        "_metrics",
+        "_warn",
+        "_encoder",
+        "_plans",
+        "_axis_values",
+        "_nested_axes",
+        "_pending",
+        "_pending_at_s",
+        "_started",
+        "_summary_due_s",
+        "_lock",
+    )
+
+    def __init__(
+        self,
+        backend: Backend,
+        summary: SummaryState,
+        metrics: Metrics,
+        warn: Callable[[str], None],
+        *,
+        starting_step: int = 0,
+        runtime_s: float = 0.0,
+    ) -> None:
+        self.step = starting_step
+        self.dropped_rows = 0
+        self._append = backend.append
+        self._lock = backend.lock
+        self._summary = summary
+        self._metrics = metrics
+        self._warn = warn
+        self._encoder = RowEncoder()
+        self._plans: Dict[Tuple[str, ...], Optional[_Plan]] = {}
+        self._axis_values: Dict[str, Any] = {}
+        self._nested_axes: Dict[str, Tuple[str, ...]] = {}  # name of an axis inside a dict -> where it stands
+        self._pending: Optional[Dict[Path, Any]] = None
+        self._pending_at_s = 0.0
+        self._started = monotonic() - runtime_s
+        self._summary_due_s = time() + SUMMARY_EVERY_S
+
+    def log(self, data: Dict[str, Any], step: Optional[int] = None, commit: Optional[bool] = None) -> None:
+        """Record one row, or a part of one; when this returns it is in the kernel's hands.
+
+        Raises:
+            ValidationError: A key or a value cannot be stored, or `step` is no int; nothing was recorded.
+            LogWriteError: The log could not be written; nothing was recorded.
+        """
+        with self._lock:
+            if step is None and commit is not False and self._pending is None and type(data) is dict:
+                plan = self._plans.get(tuple(data))
+                if plan is not None:
+                    row = data
+                    if plan.inserted:
+                        row = {**data, **{name: self._axis_values[name] for name in plan.inserted}}
+                    values = [*row.values()]
+                    if FAST_KINDS.issuperset(map(type, values)):
+                        now = time()
+                        number = self.step
+                        values += (number, monotonic() - self._started, now)
+                        self._append(self._encoder.fast_row(plan.layout, values, number))
+                        self.step = number + 1
+                        self._summary.add_row(row, plan.watched)
+                        if plan.axes:
+                            for name in plan.axes:
+                                self._axis_values[name] = row[name]
+                        if now > self._summary_due_s:
+                            self.write_summary()
+                        return
+            self._log_any(data, step, commit)
+
+    def define(self, metric: Metric, overwrite: bool) -> None:
+        """Take a metric definition; rows from here on follow it."""
+        with self._lock:
+            self._append(records.metric(metric.record_fields(overwrite)))
+            self._metrics.add(metric, overwrite)
+            self._summary.redefine(metric.name)
+            self._plans.clear()
+
+    def flush(self) -> None:
+        """Write the row that waits for its end, if there is one."""
+        with self._lock:
+            if self._pending is not None:
+                self._end_row()
+
+    def runtime_s(self) -> float:
+        """Return the seconds since the run began, by a clock that does not jump."""
+        return monotonic() - self._started
+
+    def write_summary(self) -> None:
+        """Write the whole summary into the log, for readers that do not fold the rows."""
+        with self._lock:
+            tree = self._summary.tree
+            size = 0
+            if tree:
+                whole: Dict[Path, Any] = dict(tree.items())
+                whole.update(_step=max(self.step - 1, 0), _runtime=self.runtime_s(), _timestamp=time())
+                body = records.summary(whole)
+                size = len(body)
+                self._append(body)
+            self._summary_due_s = time() + SUMMARY_EVERY_S * max(1.0, size / SUMMARY_BYTES)
+
+    def _log_any(self, data: Any, step: Any, commit: Optional[bool]) -> None:
+        if not hasattr(data, "keys"):
+            raise ValidationError("log", f"wandb.log must be passed a dictionary, not {kind_name(data)}")
+        data = dict(data)
+        row = plain_row(data)
+        flat = dict(flatten(row))
+        flat.pop("_step", None)
+        flat.pop("_runtime", None)
+        if step is not None:
+            number = _checked_step(step)
+            if number < self.step:
+                self.dropped_rows += 1
+                self._warn(
+                    f"Tried to log to step {number} that is less than the current step {self.step}. "
+                    "Steps must be monotonically increasing, so this data will be ignored."
+                )
+                return
+            if number > self.step:
+                if self._pending is not None:
+                    self._end_row()
+                self.step = number
+        is_end = commit if commit is not None else step is None
+        merged = flat if self._pending is None else {**_without_clashes(self._pending, flat), **flat}
+        now = time()
+        if is_end:
+            self._write_row(merged, now)
+            self._learn(data)
+        else:
+            self._append(self._encoder.pending(flat, self.step))
+            self._pending = merged
+            self._pending_at_s = now
+
+    def _end_row(self) -> None:
+        assert self._pending is not None
+        self._write_row(self._pending, self._pending_at_s)
+
+    def _write_row(self, row: Dict[Path, Any], now: float) -> None:
+        """Write a whole row and fold it into the summary; the next row has the next step."""
+        row = dict(row)
+        self._insert_axes(row)
+        logged_at = row.pop("_timestamp", now)
+        whole = dict(row)
+        whole.update(_step=self.step, _runtime=monotonic() - self._started, _timestamp=logged_at)
+        self._append(self._encoder.row(whole, self.step))
+        self._pending = None
+        self.step += 1
+        for path, value in row.items():
+            self._summary.fold(path, value)
+        if self._metrics:
+            for path, value in row.items():
+                key = path if isinstance(path, str) else ".".join(path)
+                metric = self._metrics.of(key)
+                if metric is not None and metric.summary:
+                    self._summary.aggregate(key, path, metric, value)
+        if now > self._summary_due_s:
+            self.write_summary()
+
+    def _insert_axes(self, row: Dict[Path, Any]) -> None:
+        """Add the last value of each step metric that the row's metrics want and the row lacks."""
+        if not self._metrics:
+            return
+        names = {path if isinstance(path, str) else ".".join(path): path for path in row}
+        wanted = set()
+        for name in names:
+            metric = self._metrics.of(name)
+            if metric is not None and metric.step_sync and metric.step_metric not in names:
+                wanted.add(metric.step_metric)
+        for axis in self._metrics.step_metrics():
+            path = names.get(axis)
+            if path is None:
+                if axis in wanted and axis in self._axis_values:
+                    row[self._nested_axes.get(axis, axis)] = self._axis_values[axis]
+                continue
+            if axis not in self._axis_values:
+                self._plans.clear()  # plans made so far do not insert it
+            self._axis_values[axis] = row[path]
+            if isinstance(path, tuple):
+                self._nested_axes[axis] = path
+            else:
+                self._nested_axes.pop(axis, None)
+
+    def _learn(self, data: Dict[str, Any]) -> None:
+        """Make a plan for rows with these keys, if they can take the short way."""
+        keys = tuple(data)
+        if keys in self._plans or not FAST_KINDS.issuperset(map(type, data.values())):
+            return
+        if any(type(key) is not str or key in OWN_KEYS for key in keys):
+            return
+        inserted: List[str] = []
+        axes: Tuple[str, ...] = ()
+        if self._metrics:
+            for key in keys:
+                metric = self._metrics.of(key)
+                axis = metric.step_metric if metric is not None and metric.step_sync else None
+                if axis in self._nested_axes and axis not in keys:
+                    return
+                if axis and axis not in keys and axis not in inserted and axis in self._axis_values:
+                    inserted.append(axis)
+            axes = tuple(axis for axis in set(self._metrics.step_metrics()) if axis in keys)
+        if len(self._plans) >= 10_000:
+            self._plans.clear()
+        all_keys = (*keys, *inserted)
+        self._plans[keys] = _Plan(
+            self._encoder.layout((*all_keys, *OWN_KEYS)),
+            self._summary.watch(aggregates_of(self._metrics, all_keys)),
+            tuple(inserted),
+            axes,
+        )
+
+
+def _without_clashes(row: Dict[Path, Any], newer: Dict[Path, Any]) -> Dict[Path, Any]:
+    """Return `row` without what `newer` replaces by a value above or below it in the tree."""
+    if not any(isinstance(path, tuple) for path in (*row, *newer)):
+        return row
+
+    def parts(path: Path) -> Tuple[str, ...]:
+        return (path,) if isinstance(path, str) else path
+
+    fresh = [parts(path) for path in newer]
+    return {
+        path: value
+        for path, value in row.items()
+        if not any(_is_prefix(parts(path), other) or _is_prefix(other, parts(path)) for other in fresh)
+    }
+
+
+def _is_prefix(short: Tuple[str, ...], long: Tuple[str, ...]) -> bool:
+    return len(short) < len(long) and long[: len(short)] == short
+
+
+def _checked_step(step: Any) -> int:
+    if type(step) is not int:
+        if isinstance(step, bool) or not hasattr(step, "__index__"):
+            raise ValidationError("log: step", f"{kind_name(step)} is no int", hint="pass step=int(...)")
+        step = step.__index__()
+    if step > MAX_STEP:
+        raise ValidationError("log: step", f"{step} does not fit into 64 bits")
+    return int(step)

@@ -1,0 +1,348 @@
+"""`wandb.init()`: settings, a directory, a log with its first records, and what watches beside the run.
+
+Offline it makes a directory, a file and a link: no connection, no child process, nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import time
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
+
+from wandb import __version__
+from wandb.backend.base import Backend
+from wandb.backend.log import LogBackend
+from wandb.errors import UsageError
+from wandb.internal import names
+from wandb.internal.environment import git_record, software, writer_identity
+from wandb.internal.git import GitState, git_state
+from wandb.internal.observers import Observers
+from wandb.internal.program import Program, find_program
+from wandb.sdk import active, run_directory, wandb_config, wandb_setup
+from wandb.sdk.wandb_run import Run, RunIdentity, checked_tags
+from wandb.sdk.wandb_settings import Settings, Source
+from wandb.term import termlog, termwarn
+
+DEFAULT_PROJECT = "uncategorized"  # as in wandb
+DEFAULT_CONFIG_FILE = "config-defaults.yaml"  # in the working directory
+NO_SETTINGS = frozenset(  # arguments of init that are no settings, or of no meaning any more
+    ("config", "config_exclude_keys", "config_include_keys", "settings", "anonymous", "magic")
+)
+
+
+def init(
+    entity: Optional[str] = None,
+    project: Optional[str] = None,
+    dir: Union[str, os.PathLike[str], None] = None,
+    id: Optional[str] = None,
+    name: Optional[str] = None,
+    notes: Optional[str] = None,
+    tags: Union[str, Sequence[str], None] = None,
+    config: Any = None,
+    config_exclude_keys: Optional[Sequence[str]] = None,
+    config_include_keys: Optional[Sequence[str]] = None,
+    allow_val_change: Optional[bool] = None,
+    group: Optional[str] = None,
+    job_type: Optional[str] = None,
+    mode: Optional[str] = None,
+    force: Optional[bool] = None,
+    reinit: Union[bool, str, None] = None,
+    resume: Union[bool, str, None] = None,
+    resume_from: Optional[str] = None,
+    fork_from: Optional[str] = None,
+    save_code: Optional[bool] = None,
+    tensorboard: Optional[bool] = None,
+    sync_tensorboard: Optional[bool] = None,
+    monitor_gym: Optional[bool] = None,
+    settings: Union[Settings, Dict[str, Any], None] = None,
+    anonymous: Any = None,
+    magic: Any = None,
+) -> Run:
+    """Open a run and make it the process's current one.
+
+    Args:
+        entity: The user or team it belongs to.
+        project: The project; "uncategorized" if nobody says.
+        dir: The directory that `wandb/` is made in.  Default: the working directory.
+        id: The run's identifier; 8 random characters if not given.
+        name: The name people see.
+        notes: Free text.
+        tags: Labels.
+        config: What the run is started with: a dict, an argparse Namespace, absl FLAGS, or a YAML file's
+        path. config_exclude_keys: Keys of `config` to leave out.
+        config_include_keys: Keys of `config` to take, and no others.
+        allow_val_change: Let config values change later.
+        group: The group of runs it belongs to.
+        job_type: What kind of work it is: "train", "eval" ...
+        mode: "online", "offline" or "disabled".  Default: online if there is an API key, else offline.
+        force: Fail if nobody is logged in.
+        reinit: What to do if there is a run already: "return_previous" (default), "finish_previous" (or
+            True), "create_new".
+        resume: "allow", "must", "never" or "auto": whether the run goes on from an earlier one of its id.
+        resume_from: Accepted; the rewinding happens when the run is synced.
+        fork_from: Accepted; the forking happens when the run is synced.
+        save_code: Keep the main script with the run.
+        tensorboard, sync_tensorboard, monitor_gym, anonymous, magic: Accepted for old scripts.
+        settings: More settings; what is said by name above counts more.
+
+    Returns:
+        The run.  Nothing more has to be done for it to be recorded; `finish()` or the end of the program
+        ends it.
+
+    Raises:
+        ValidationError: An argument, a setting or a config value cannot be used.
+        LogWriteError: The run directory or the log cannot be made.
+    """
+    arguments = locals()
+    given = {name: value for name, value in arguments.items() if name not in NO_SETTINGS}
+    if isinstance(tags, str):
+        given["tags"] = (tags,)
+    if sync_tensorboard is not None:
+        given["tensorboard"] = None  # two names of one setting
+    setup = wandb_setup.setup()
+    resolved = setup.settings_for_run(settings, given)
+
+    previous = active.current
+    if previous is not None:
+        if resolved.reinit in ("default", "return_previous", False):
+            if config is not None:
+                termwarn(
+                    "wandb.init() was called while a run is active; its config is not used.", repeat=False
+                )
+            return previous
+        if resolved.reinit != "create_new":
+            previous.finish()
+
+    config = wandb_config.selected(
+        wandb_config.parse_config(config),
+        list(config_include_keys or ()),
+        list(config_exclude_keys or ()),
+    )
+    run = _open_run(setup, resolved, _with_defaults(config, resolved), arguments)
+    if resolved.reinit != "create_new" or active.current is None and previous is None:
+        active.current = run
+    return run
+
+
+def _open_run(
+    setup: wandb_setup.Setup, settings: Settings, config: Dict[str, Any], arguments: Mapping[str, Any]
+) -> Run:
+    """Make the directory, the log and the run, and start what watches it."""
+    start_time = settings.x_start_time or time()
+    fill = {
+        "x_start_time": start_time,
+        "mode": _mode(settings),
+        "run_id": settings.run_id or names.generate_id(),
+        "project": settings.project or ("dummy" if settings.disabled else DEFAULT_PROJECT),
+    }
+    settings.update(
+        {k: v for k, v in fill.items() if getattr(settings, k) != v}, Source.COMPUTED, "wandb.init"
+    )
+    disabled = settings.disabled
+    directory = None
+    backend: Backend
+    if disabled:
+        from wandb.backend.memory import NullBackend
+
+        backend = NullBackend()
+    else:
+        directory = run_directory.create(
+            settings.wandb_dir,
+            settings.run_id or "",
+            start_time,
+            settings.run_mode,
+            link_latest=settings.symlink,
+        )
+        settings.update({"x_files_dir": directory.files}, Source.COMPUTED, "wandb.init")
+        backend = LogBackend(directory.log)
+    around = _look_around(settings)
+    run = Run(
+        RunIdentity(
+            run_id=settings.run_id or "",
+            project=settings.project or "",
+            entity=settings.entity or "",
+            name=f"dummy-{settings.run_id}" if disabled else settings.run_name,
+            notes=settings.run_notes,
+            tags=checked_tags(settings.run_tags),
+            group=settings.run_group or "",
+            job_type=settings.run_job_type or "",
+            sweep_id=settings.sweep_id,
+        ),
+        backend,
+        directory,
+        settings=settings.freeze(),
+        start_time=start_time,
+        run_fields=_run_fields(settings, around),
+        telemetry=_telemetry(settings, arguments),
+        temporary_dir=settings.files_dir if disabled else "",
+        on_finished=lambda run: _forget(setup, run),
+    )
+    try:
+        run._open(config, {})
+        if not disabled and not settings.x_disable_meta:
+            run._append_environment(_environment(settings, around, start_time))
+    except BaseException:
+        backend.close()
+        raise
+    setup.active_runs.append(run)
+    run._end_with_process()
+    if directory is not None:
+        run._watch(_observers(settings, run, directory.files, around.writer_id))
+        if settings.save_code and not settings.disable_code:
+            run._keep_code(around.program)
+        if not settings.silent and not settings.quiet:
+            termlog(f"Run data is saved locally in {directory.path}")
+    return run
+
+
+def _mode(settings: Settings) -> str:
+    """Return the mode: what was said, else online for whoever has an API key."""
+    mode = {"dryrun": "offline", "run": "online"}.get(settings.mode, settings.mode)
+    if mode == "online" and not settings.source("mode").is_explicit:
+        from wandb import credentials
+
+        if not (settings.api_key or credentials.find_key(settings.base_url)):
+            return "offline"
+    return mode
+
+
+def _with_defaults(config: Dict[str, Any], settings: Settings) -> Dict[str, Any]:
+    """Return the config with what YAML files say of the keys that it lacks."""
+    defaults: Dict[str, Any] = {}
+    if not settings.disabled and os.path.exists(DEFAULT_CONFIG_FILE):
+        defaults.update(wandb_config.load_yaml(DEFAULT_CONFIG_FILE))
+    for path in settings.config_paths or ():
+        defaults.update(wandb_config.load_yaml(path))
+    return {**defaults, **config}
+
+
+class _Surroundings:
+    """What is known of the program when a run begins."""
+
+    __slots__ = ("program", "git", "writer_id")
+
+    def __init__(self, program: Program, git: Optional[GitState], writer_id: str) -> None:
+        self.program = program
+        self.git = git
+        self.writer_id = writer_id
+
+
+def _look_around(settings: Settings) -> _Surroundings:
+    start = os.path.dirname(
+        settings.program_abspath or getattr(sys.modules.get("__main__"), "__file__", "") or ""
+    )
+    git = None if settings.disable_git else git_state(start or os.getcwd(), settings.git_remote)
+    if settings.git_commit or settings.git_remote_url:
+        git = GitState(
+            root=git.root if git else "",
+            remote_url=settings.git_remote_url or (git.remote_url if git else None),
+            commit=settings.git_commit or (git.commit if git else None),
+            branch=None,
+        )
+    program = find_program(settings.program, git.root or None if git else None)
+    return _Surroundings(program, git, names.generate_writer_id())
+
+
+def _environment(settings: Settings, around: _Surroundings, start_time: float) -> Dict[str, Any]:
+    """Return the EnvironmentRecord's fields about the process; without machine info, its program's only."""
+    fields = software(
+        started_at_s=start_time,
+        writer_id=around.writer_id,
+        program=around.program,
+        git=around.git,
+        root=os.path.abspath(os.path.expanduser(settings.root_dir)),
+        host=settings.host,
+        username=settings.username,
+        email=settings.email,
+        executable=settings.x_executable,
+    )
+    if settings.x_disable_machine_info:
+        kept = ("python", "started_at", "program", "code_path", "git", "writer_id")
+        return {name: fields[name] for name in kept if name in fields}
+    return fields
+
+
+def _run_fields(settings: Settings, around: _Surroundings) -> Dict[str, Any]:
+    """Return the fields of RunRecord that stay the same for the whole run."""
+    writer = writer_identity()
+    host = "" if settings.x_disable_machine_info else writer["host"]
+    fields: Dict[str, Any] = {
+        "host": host and (settings.host or host),
+        "git": git_record(around.git),
+        "writer": {**writer, "host": host},
+    }
+    if settings.resume in ("allow", "must"):
+        fields["resume"] = True
+    return fields
+
+
+def _telemetry(settings: Settings, arguments: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the fields of TelemetryRecord; they stay in the log until the user syncs it."""
+    features = {
+        "set_init_name": "name",
+        "set_init_id": "id",
+        "set_init_tags": "tags",
+        "set_init_config": "config",
+    }
+    feature = {field: True for field, argument in features.items() if arguments[argument]}
+    if settings._offline:
+        feature["offline"] = True
+    machine = os.uname().machine if hasattr(os, "uname") else ""
+    return {
+        "feature": feature,
+        "python_version": ".".join(map(str, sys.version_info[:3])),
+        "cli_version": __version__,
+        "platform": f"{sys.platform}-{machine}",
+    }
+
+
+def _observers(settings: Settings, run: Run, files_dir: str, writer_id: str) -> Observers:
+    stats = (
+        0.0
+        if settings.x_disable_stats or settings.x_disable_machine_info
+        else settings.x_stats_sampling_interval
+    )
+    return Observers(
+        run._backend.append,
+        run._guard.swallow,
+        files_dir=files_dir,
+        console=settings.console,
+        system_metrics_interval_s=stats,
+        machine_info=not settings.x_disable_meta and stats > 0,  # as wandb: what measures it, describes it
+        packages=settings.x_save_requirements and not settings.x_disable_meta,
+        writer_id=writer_id,
+    )
+
+
+def _forget(setup: wandb_setup.Setup, run: Run) -> None:
+    if run in setup.active_runs:
+        setup.active_runs.remove(run)
+    if active.current is run:
+        active.current = None
+
+
+def _forget_all_in_child() -> None:
+    """In a forked child: the parent's runs are the parent's; the child may init its own."""
+    setup = wandb_setup._singleton
+    if setup is not None:
+        for run in list(setup.active_runs):
+            run._forget_in_child()
+        setup.active_runs = []
+    active.current = None
+
+
+def attach(run_id: Optional[str] = None, **options: Any) -> Run:
+    """Return the process's run of this id.
+
+    Raises:
+        UsageError: There is none; a run of another process cannot be joined.
+    """
+    for run in wandb_setup.singleton().active_runs:
+        if run_id in (None, run.id):
+            return run  # type: ignore[no-any-return]
+    raise UsageError(f"attach: this process has no run {run_id}", hint="call wandb.init() in this process")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all_in_child)

@@ -1,0 +1,622 @@
+"""`wandb.Run`: one run, from `wandb.init()` to `finish()`.
+
+Rule 1: every public call is guarded: UsageError passes, anything else is told once and training goes on.
+Rule 2: after `finish()` every call that would record raises RunFinishedError; what was recorded stays
+readable. Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
+
+from wandb.backend.base import Backend
+from wandb.errors import RunFinishedError, UsageError
+from wandb.interface import records
+from wandb.interface.values import Path, plain
+from wandb.internal.exit_hooks import ExitHooks
+from wandb.internal.observers import Observers
+from wandb.internal.program import Program, save_code
+from wandb.sdk.guard import Guard
+from wandb.sdk.run_directory import RunDirectory
+from wandb.sdk.wandb_config import Config
+from wandb.sdk.wandb_history import History
+from wandb.sdk.wandb_metric import Metric, Metrics, parse_definition
+from wandb.sdk.wandb_summary import Summary, SummaryState
+from wandb.term import termlog, termwarn
+
+ALERT_LEVELS = ("INFO", "WARN", "ERROR")
+DEFAULT_ALERT_WAIT_S = 60.0  # as in wandb
+MAX_SUMMARY_LINES = 10  # printed at the end of a run
+
+# TelemetryRecord.Feature fields that say which parts of the API a run used.
+_SET_AFTER_INIT = {"name": "set_run_name", "tags": "set_run_tags"}
+
+
+class RunIdentity:
+    """What a run is called and where it belongs; the fields of RunRecord that the user chooses."""
+
+    __slots__ = (
+        "run_id",
+        "project",
+        "entity",
+        "name",
+        "notes",
+        "tags",
+        "group",
+        "job_type",
+        "sweep_id",
+    )
+
+    def __init__(
+        self,
+        run_id: str,
+        project: str,
+        entity: str = "",
+        name: Optional[str] = None,
+        notes: Optional[str] = None,
+        tags: Tuple[str, ...] = (),
+        group: str = "",
+        job_type: str = "",
+        sweep_id: Optional[str] = None,
+    ) -> None:
+        self.run_id = run_id
+        self.project = project
+        self.entity = entity
+        self.name = name
+        self.notes = notes
+        self.tags = tags
+        self.group = group
+        self.job_type = job_type
+        self.sweep_id = sweep_id
+
+
+class Run:
+    """A run that records.  Made by `wandb.init()`, never directly.
+
+    Attributes that are documented without an underscore are the interface; setting any other raises.
+    """
+
+    def __init__(
+        self,
+        identity: RunIdentity,
+        backend: Backend,
+        directory: Optional[RunDirectory],
+        *,
+        settings: Any,
+        start_time: float,
+        run_fields: Mapping[str, Any],
+        telemetry: Mapping[str, Any],
+        temporary_dir: str,
+        on_finished: Callable[[Run], None],
+    ) -> None:
+        """Put together a run; `wandb.sdk.wandb_init` opens it.
+
+        Args:
+            directory: None if nothing is on disk (disabled mode).
+            start_time: Seconds since the epoch.
+            run_fields: What else goes into each RunRecord (host, git, writer ...).
+            telemetry: The first TelemetryRecord's fields.
+            temporary_dir: What `dir` answers when there is no directory.
+        """
+        self._guard = Guard()
+        self._identity = identity
+        self._backend = backend
+        self._directory = directory
+        self._settings = settings
+        self._start_time = start_time
+        self._run_fields = dict(run_fields)
+        self._telemetry = {**telemetry, "feature": dict(telemetry.get("feature", {}))}
+        self._temporary_dir = temporary_dir
+        self._on_finished = on_finished
+        self._summary_state = SummaryState()
+        self._summary = Summary(self._summary_state, self._record_summary)
+        self._history = History(backend, self._summary_state, Metrics(), self._warn_once)
+        self._log: Callable[..., None] = self._history.log  # until the run is closed
+        self._config = Config(warn=termwarn)
+        self._observers: Optional[Observers] = None
+        self._exit_hooks: Optional[ExitHooks] = None
+        self._closed = ""
+        self._late_files: Dict[str, bool] = {}
+
+    # ---- recording
+
+    def log(
+        self,
+        data: Dict[str, Any],
+        step: Optional[int] = None,
+        commit: Optional[bool] = None,
+        sync: Optional[bool] = None,
+    ) -> None:
+        """Record a row of history: a dict of keys and what they are now.
+
+        When this returns, the row is in the operating system's hands: it survives a kill of the process.
+
+        Args:
+            data: Keys to numbers, texts, lists, nested dicts of them, numpy and torch values, media.
+            step: The row's step.  Calls with the same step make one row; steps only grow.
+            commit: Whether the row is complete.  Default: yes, unless `step` is given.
+            sync: Accepted for old scripts, and of no meaning.
+
+        Raises:
+            ValidationError: A key or a value cannot be stored; nothing was recorded.
+            RunFinishedError: The run is finished.
+        """
+        try:
+            self._log(data, step, commit)
+        except UsageError:
+            raise
+        except Exception as error:
+            self._guard.swallow("log", error)
+
+    def define_metric(
+        self,
+        name: str,
+        step_metric: Union[str, Metric, None] = None,
+        step_sync: Optional[bool] = None,
+        hidden: Optional[bool] = None,
+        summary: Optional[str] = None,
+        goal: Optional[str] = None,
+        overwrite: Optional[bool] = None,
+    ) -> Metric:
+        """Say how a metric is to be shown and summarised.
+
+        Args:
+            name: The metric, or all that begin alike: "val/*".
+            step_metric: The metric that is its horizontal axis.
+            step_sync: Add the axis' last value to rows that lack it.  Default: if there is an axis.
+            hidden: Leave it out of automatic plots.
+            summary: Comma-separated kinds: min, max, mean, best, last, first, none, copy.
+            goal: minimize or maximize, for "best".
+            overwrite: Replace an earlier definition instead of adding to it.
+
+        Raises:
+            Error: An argument has no meaning.
+        """
+        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal)
+        if self._closed:
+            self._refuse("define_metric")
+        self._used("metric")
+        self._guarded("define_metric", self._history.define, metric, bool(overwrite))
+        return metric
+
+    def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
+        """Have the server send a message once the run is synced.
+
+        Args:
+            level: INFO (default), WARN or ERROR.
+            wait_duration: Seconds (or a timedelta) in which no second message of this title is sent.
+
+        Raises:
+            ValueError: The level is none of these.
+        """
+        name = str(getattr(level, "value", level) or "INFO").upper()
+        if name not in ALERT_LEVELS:
+            raise ValueError(f"alert: level {level!r} is none of {', '.join(ALERT_LEVELS)}")
+        seconds = DEFAULT_ALERT_WAIT_S if wait_duration is None else wait_duration
+        seconds = seconds.total_seconds() if hasattr(seconds, "total_seconds") else float(seconds)
+        self._append("alert", records.alert(str(title), str(text), name, int(seconds * 1000)))
+
+    def mark_preempting(self) -> None:
+        """Say that the scheduler is about to take the machine away, so that an end soon is no failure."""
+        self._append("mark_preempting", records.preempting())
+
+    def write_logs(self, text: str) -> None:
+        """Add a line to the run's console output without printing it."""
+        text = str(text)
+        self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
+
+    def save(
+        self,
+        glob_str: Union[str, os.PathLike[str], None] = None,
+        base_path: Union[str, os.PathLike[str], None] = None,
+        policy: str = "live",
+        glob: bool = True,
+    ) -> Union[bool, List[str]]:
+        """Keep files with the run; they are uploaded when it is synced.
+
+        Args:
+            glob_str: A path or a pattern; directories are taken whole.
+            base_path: What the file's place in the run is relative to.  Default: the working directory;
+                for an absolute path, the directory above the one that the path ends in.
+            policy: "now" keeps the content of this moment, "live" and "end" that of the end of the run.
+            glob: Whether `glob_str` may be a pattern.
+
+        Returns:
+            The paths below `run.dir`; [] if nothing matches or the path is a bucket's.
+
+        Raises:
+            ValueError: The policy is none of the three.
+            UsageError: A file lies outside of `base_path`.
+        """
+        from wandb.internal import saved_files
+
+        if glob_str is None:
+            return True
+        pattern = os.fspath(glob_str)
+        if policy not in saved_files.POLICIES:
+            raise ValueError(f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}")
+        if pattern.startswith(("gs://", "s3://")):
+            termwarn(f"{pattern} is a cloud storage url, can't save file to wandb.")
+            return []
+        if self._closed:
+            self._refuse("save")
+        if self._directory is None:
+            return []
+        base, sources = saved_files.select(pattern, None if base_path is None else os.fspath(base_path), glob)
+        files = self._directory.files
+        number = saved_files.POLICIES[policy]
+        placed: List[str] = []
+        for source in sources:
+            relative = os.path.relpath(source, base)
+            target = os.path.join(files, relative)
+            try:
+                saved_files.place(source, target, number)
+            except OSError as error:
+                self._guard.swallow("save", error)
+                continue
+            if number != records.NOW:
+                self._late_files[target] = True
+            self._append("save", records.files([(relative, number, records.OTHER)]))
+            placed.append(target)
+        return placed
+
+    def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
+        """End the run: what waits is written, the log is closed.  A second call does nothing.
+
+        Args:
+            exit_code: 0 (default) for success.
+            quiet: Print nothing.
+        """
+        if self._closed:
+            return
+        if exit_code is None and self._exit_hooks is not None:
+            exit_code = self._exit_hooks.exit_code  # sys.exit(n) is under way
+        if self._observers is not None:
+            self._guarded("finish", self._observers.stop)
+        code = int(exit_code or 0)
+        # Each step on its own: what one cannot do, the next still should.
+        for step in (
+            self._history.flush,
+            self._settle_files,
+            lambda: self._write_end(code),
+            self._backend.close,
+        ):
+            self._guarded("finish", step)
+        self._close("is finished")
+        if self._exit_hooks is not None:
+            self._exit_hooks.uninstall()
+        self._on_finished(self)
+        if not quiet and self._directory is not None:
+            self._print_end(self._directory.path)
+
+    join = finish
+
+    # ---- what the run is
+
+    @property
+    def config(self) -> Config:
+        """What the run was started with."""
+        return self._config
+
+    @property
+    def config_static(self) -> Mapping[str, Any]:
+        """A copy of the config that cannot be changed."""
+        from types import MappingProxyType
+
+        return MappingProxyType(self._config.as_dict())
+
+    @property
+    def summary(self) -> Summary:
+        """The last word on each metric."""
+        return self._summary
+
+    @property
+    def settings(self) -> Any:
+        """The settings the run was opened with; they cannot be changed any more."""
+        return self._settings
+
+    @property
+    def id(self) -> str:
+        """The identifier, unique within the project."""
+        return self._identity.run_id
+
+    @property
+    def name(self) -> Optional[str]:
+        """The name people see; None until the user or the server gives one.  Setting it is recorded."""
+        return self._identity.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._rename(name=str(value))
+
+    @property
+    def notes(self) -> Optional[str]:
+        """Free text.  Setting it is recorded."""
+        return self._identity.notes
+
+    @notes.setter
+    def notes(self, value: str) -> None:
+        self._rename(notes=str(value))
+
+    @property
+    def tags(self) -> Tuple[str, ...]:
+        """The tags.  Setting them is recorded; a single str is one tag."""
+        return self._identity.tags
+
+    @tags.setter
+    def tags(self, value: Union[str, Sequence[str]]) -> None:
+        self._rename(tags=(value,) if isinstance(value, str) else tuple(str(tag) for tag in value))
+
+    @property
+    def project(self) -> str:
+        """The project."""
+        return self._identity.project
+
+    def project_name(self) -> str:
+        """Return the project, as `project`."""
+        return self.project
+
+    @property
+    def entity(self) -> str:
+        """The user or team; empty until the server decides."""
+        return self._identity.entity
+
+    @property
+    def group(self) -> str:
+        """The group of runs it belongs to, or ""."""
+        return self._identity.group
+
+    @property
+    def job_type(self) -> str:
+        """What kind of work it is, or ""."""
+        return self._identity.job_type
+
+    @property
+    def sweep_id(self) -> Optional[str]:
+        """The sweep it belongs to."""
+        return self._identity.sweep_id
+
+    @property
+    def path(self) -> str:
+        """ "entity/project/id", without the entity where there is none yet."""
+        return "/".join(part for part in (self.entity, self.project, self.id) if part)
+
+    @property
+    def url(self) -> Optional[str]:
+        """The address of the run's page; None while no server is known to have it."""
+        return None
+
+    project_url = sweep_url = url
+
+    def get_url(self) -> Optional[str]:
+        """Return `url`."""
+        return self.url
+
+    @property
+    def dir(self) -> str:
+        """The directory whose files are uploaded with the run."""
+        return self._temporary_dir if self._directory is None else self._directory.files
+
+    @property
+    def sync_dir(self) -> str:
+        """The run directory."""
+        return self._temporary_dir if self._directory is None else self._directory.path
+
+    @property
+    def start_time(self) -> float:
+        """When the run began, in seconds since the epoch."""
+        return self._start_time
+
+    @property
+    def step(self) -> int:
+        """The step of the next row."""
+        return self._history.step
+
+    @property
+    def starting_step(self) -> int:
+        """The step the run began at."""
+        return 0
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the run goes on from an earlier segment."""
+        return False
+
+    @property
+    def offline(self) -> bool:
+        """Whether the run is recorded without a server."""
+        return self._settings.mode in ("offline", "dryrun")
+
+    @property
+    def disabled(self) -> bool:
+        """Whether nothing is recorded."""
+        return self._directory is None
+
+    @property
+    def mode(self) -> str:
+        """online, offline or disabled."""
+        return str(self._settings.mode)
+
+    # ---- Python's own protocols
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Any, trace: Any) -> None:
+        self.finish(None if kind is None else exit_code_of(kind, error))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name not in ("name", "notes", "tags"):
+            raise AttributeError(f"Attribute {name} is not supported on Run object.")
+        object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
+
+    # ---- for wandb.init
+
+    def _open(self, config: Mapping[str, Any], locked: Mapping[str, Any]) -> None:
+        """Write the first records: header, run, telemetry.  The config is complete in the run record."""
+        from wandb.version import __version__
+
+        self._config.open(config, locked, self._record_config)
+        self._backend.append(records.header(__version__))
+        self._backend.append(self._run_record())
+        self._backend.append(records.telemetry(self._telemetry))
+
+    def _append_environment(self, fields: Mapping[str, Any]) -> None:
+        self._backend.append(records.environment(fields))
+
+    def _end_with_process(self) -> None:
+        self._exit_hooks = ExitHooks(self._end_of_process)
+        self._exit_hooks.install()
+
+    def _keep_code(self, program: Program) -> None:
+        if self._directory is not None:
+            saved = save_code(program, self._directory.files)
+            if saved is not None:
+                self._append("init", records.files([(saved, records.NOW, records.WANDB)]))
+
+    def _end_of_process(self, exit_code: int) -> None:
+        """Finish; from atexit, or from a signal handler in the middle of anything on this thread."""
+        in_a_call = self._backend.is_held_by_caller()
+        self._backend.take_over()
+        if in_a_call and self._observers is not None:
+            self._observers.stop(wait=False)  # their threads may be waiting for the lock that we hold
+        self.finish(exit_code)
+
+    def _watch(self, observers: Observers) -> None:
+        self._observers = observers
+        self._guarded("init", observers.start)
+
+    def _forget_in_child(self) -> None:
+        """Detach the copy of this run that a forked child has: the log belongs to the parent."""
+        if not self._closed:
+            self._close(f"belongs to its parent process {os.getppid()}; call wandb.init() in the child")
+            if self._observers is not None:
+                self._observers.forget()
+
+    # ---- inside
+
+    def _guarded(self, call: str, function: Callable[..., Any], *args: Any) -> None:
+        try:
+            function(*args)
+        except UsageError:
+            raise
+        except Exception as error:
+            self._guard.swallow(call, error)
+
+    def _append(self, call: str, body: bytes) -> None:
+        if self._closed:
+            self._refuse(call)
+        self._guarded(call, self._backend.append, body)
+
+    def _record_config(self, change: Dict[str, Any], gone: List[Tuple[str, ...]]) -> None:
+        self._used("set_config_item")
+        self._append("config", records.config(change, gone))
+
+    def _record_summary(self, update: Mapping[Path, Any], remove: Tuple[Path, ...]) -> None:
+        self._used("set_summary")
+        self._append("summary", records.summary(update, remove))
+
+    def _rename(self, **changed: Any) -> None:
+        if self._closed:
+            self._refuse(next(iter(changed)))
+        for field in changed:
+            if field in _SET_AFTER_INIT:
+                self._used(_SET_AFTER_INIT[field])
+            setattr(self._identity, field, changed[field])
+        self._append("run", self._run_record())
+
+    def _run_record(self) -> bytes:
+        who = self._identity
+        return records.run(
+            {
+                "run_id": who.run_id,
+                "project": who.project,
+                "entity": who.entity,
+                "display_name": who.name,
+                "notes": who.notes,
+                "tags": who.tags,
+                "run_group": who.group,
+                "job_type": who.job_type,
+                "sweep_id": who.sweep_id,
+                "start_time": self._start_time,
+                "config": records.config_fields(self._config.as_dict()),
+                "telemetry": self._telemetry,
+                **self._run_fields,
+            }
+        )
+
+    def _used(self, feature: str) -> None:
+        self._telemetry["feature"][feature] = True
+
+    def _settle_files(self) -> None:
+        if self._late_files:
+            from wandb.internal.saved_files import settle
+
+            for target in self._late_files:
+                settle(target)
+
+    def _write_end(self, exit_code: int) -> None:
+        runtime_s = int(self._history.runtime_s())
+        self._used("finish")
+        self._backend.append(records.telemetry(self._telemetry))
+        self._history.write_summary()
+        self._backend.append(records.summary({("_wandb", "runtime"): runtime_s, "_runtime": runtime_s}))
+        self._backend.append(records.exit_(exit_code, runtime_s))
+
+    def _close(self, reason: str) -> None:
+        self._closed = reason
+        self._log = lambda *args: self._refuse("log")
+
+    def _refuse(self, call: str) -> NoReturn:
+        if self._closed == "is finished":
+            raise RunFinishedError(
+                f"Run ({self.id}) is finished. The call to `{call}` will be ignored. "
+                "Please make sure that you are using an active run."
+            )
+        raise UsageError(f"Run ({self.id}) {self._closed}; the call to `{call}` was ignored.")
+
+    def _warn_once(self, text: str) -> None:
+        termwarn(text, repeat=False)
+
+    def _print_end(self, path: str) -> None:
+        shown = {k: v for k, v in self._summary_state.tree.items() if not k.startswith("_")}
+        lines = [f"{k:>20} {v}"[:100] for k, v in shown.items() if isinstance(v, (int, float, str))]
+        if lines:
+            termlog("Run summary:")
+            for line in lines[:MAX_SUMMARY_LINES]:
+                termlog(line)
+        termlog("You can sync this run to the cloud by running:")
+        termlog(f"wandb sync {path}")
+
+
+def exit_code_of(kind: Type[BaseException], error: Any) -> int:
+    """Return the exit code that an exception which ends the program stands for, as wandb records it."""
+    if issubclass(kind, KeyboardInterrupt):
+        return 255
+    if issubclass(kind, SystemExit):
+        code = getattr(error, "code", error)
+        return 0 if code is None else code if isinstance(code, int) else 1
+    return 1
+
+
+def checked_tags(tags: Union[str, Sequence[str], None]) -> Tuple[str, ...]:
+    """Return tags as a tuple of str; a single str is one tag."""
+    if tags is None:
+        return ()
+    return (tags,) if isinstance(tags, str) else tuple(str(plain(tag, "tags")) for tag in tags)

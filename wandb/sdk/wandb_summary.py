@@ -1,0 +1,248 @@
+"""`run.summary`: the last word on each metric, filled from the history and settable by the user.
+
+The log carries what the user sets, at once; what follows from the rows is not repeated there row by row:
+readers of ours fold it out of the history (wandb_sync/summary.py holds the same rules), and for wandb's own
+reader the run writes the whole summary from time to time and at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
+
+from wandb.errors import ValidationError
+from wandb.interface.values import SUMMARY, Path, key_text, plain
+from wandb.sdk.wandb_metric import Aggregate, Metric
+
+Record = Callable[[Mapping[Path, Any], Tuple[Path, ...]], None]  # (update, remove) -> into the log
+
+
+Watched = Dict[str, Tuple[Aggregate, Metric]]  # top-level keys whose summary is not simply the last value
+
+
+class SummaryState:
+    """The summary as a tree of plain values; the run's lock guards it."""
+
+    __slots__ = ("_tree", "_aggregates", "_set_by_user", "_unshaped", "_watched")
+
+    def __init__(self) -> None:
+        self._tree: Dict[str, Any] = {}
+        self._aggregates: Dict[str, Aggregate] = {}
+        self._set_by_user: Set[str] = set()
+        self._unshaped: Watched = {}  # keys at which the last value stands, instead of what is kept of all
+        self._watched: Optional[Watched] = None  # what was added to `_unshaped` last
+
+    @property
+    def tree(self) -> Dict[str, Any]:
+        """The summary; its owner may change it."""
+        if self._unshaped:
+            self._shape()
+        return self._tree
+
+    def watch(self, metrics: Iterable[Tuple[str, Metric]]) -> Watched:
+        """Return what `add_row` wants for rows with these keys; of each a value was aggregated already."""
+        return {key: (self._aggregates[key], metric) for key, metric in metrics}
+
+    def add_row(self, row: Mapping[str, Any], watched: Watched) -> None:
+        """Take a row of numbers under top-level keys.
+
+        It is done in every `log()`, so what the definitions make of the values is left to whoever looks.
+        """
+        self._tree.update(row)
+        if watched:
+            if watched is not self._watched:
+                self._unshaped.update(watched)
+                self._watched = watched
+            for key, (aggregate, _) in watched.items():
+                number = row[key]
+                aggregate.count += 1
+                aggregate.total += number
+                if not aggregate.low <= number <= aggregate.high:
+                    aggregate.widen(number)
+
+    def fold(self, path: Path, value: Any) -> None:
+        """Take a value of a row; None never enters the summary."""
+        if value is None:
+            return
+        if isinstance(path, str):
+            self.tree[path] = value
+        else:
+            self.put(path, value)
+
+    def aggregate(self, key: str, path: Path, metric: Metric, value: Any) -> None:
+        """Replace what `fold` has put at `path` by what the metric's definition keeps of it."""
+        aggregate = self._aggregates.get(key)
+        if aggregate is None:
+            aggregate = self._aggregates[key] = Aggregate(value)
+        aggregate.add(value)
+        self._keep(key, path, metric, aggregate, value)
+
+    def redefine(self, name: str) -> None:
+        """Shape the metric by its definition again, though the user has set it: the definition is newer."""
+        self._shape()
+        self._set_by_user.discard(name)
+
+    def override(self, path: Path, value: Any) -> None:
+        """Take a value that the user has set; then the last value counts, as in wandb 0.31."""
+        self._shape()
+        self._set_by_user.add(path if isinstance(path, str) else ".".join(path))
+        self.put(path, value)
+
+    def put(self, path: Path, value: Any) -> None:
+        """Set a value, replacing whatever stands in the way."""
+        if isinstance(path, str):
+            self.tree[path] = value
+            return
+        node = self.tree
+        for part in path[:-1]:
+            below = node.get(part)
+            if not isinstance(below, dict):
+                below = node[part] = {}
+            node = below
+        node[path[-1]] = value
+
+    def remove(self, path: Path) -> None:
+        """Drop a value if it is there."""
+        parts = (path,) if isinstance(path, str) else path
+        node: Any = self.tree
+        for part in parts[:-1]:
+            node = node.get(part) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(parts[-1], None)
+
+    def get(self, parts: Tuple[str, ...]) -> Any:
+        """Return what stands at a path.
+
+        Raises:
+            KeyError: Nothing does.
+        """
+        node: Any = self.tree
+        for part in parts:
+            if not isinstance(node, dict):
+                raise KeyError(part)
+            node = node[part]
+        return node
+
+    def _shape(self) -> None:
+        """Put what is kept of metrics where `add_row` has left their last values."""
+        unshaped, self._unshaped, self._watched = self._unshaped, {}, None
+        for key, (aggregate, metric) in unshaped.items():
+            self._keep(key, key, metric, aggregate, self._tree.get(key))
+
+    def _keep(self, key: str, path: Path, metric: Metric, aggregate: Aggregate, last: Any) -> None:
+        if key in self._set_by_user or metric.summary == {"copy"}:
+            return
+        entry = None if "none" in metric.summary else aggregate.entry(metric, last)
+        if entry is None:
+            self.remove(path)
+        else:
+            self.put(path, entry)
+
+
+class Summary:
+    """The summary, or the part of it below one key: a mapping whose changes are recorded at once.
+
+    Keys are items and attributes alike: `run.summary["best"] = 1`, `run.summary.best`.
+    """
+
+    def __init__(self, state: SummaryState, record: Record, prefix: Tuple[str, ...] = ()) -> None:
+        object.__setattr__(self, "_state", state)
+        object.__setattr__(self, "_record", record)
+        object.__setattr__(self, "_prefix", prefix)
+
+    def __getitem__(self, key: str) -> Any:
+        path = (*self._prefix, key)
+        value = self._state.get(path)
+        return Summary(self._state, self._record, path) if isinstance(value, dict) else value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.update({key: value})
+
+    def __delitem__(self, key: str) -> None:
+        path = self._path(key)
+        self._state.get((*self._prefix, key))
+        self._record({}, (path,))
+        self._state.remove(path)
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(key)
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(f"the summary has no {key!r}") from None
+
+    __setattr__ = __setitem__
+
+    def __delattr__(self, key: str) -> None:
+        try:
+            del self[key]
+        except KeyError:
+            raise AttributeError(f"the summary has no {key!r}") from None
+
+    def update(self, values: Union[Mapping[str, Any], None] = None, **more: Any) -> None:
+        """Set several keys at once.
+
+        Raises:
+            ValidationError: A value cannot be stored; nothing was changed.
+        """
+        if values is not None and not hasattr(values, "keys"):
+            raise ValidationError("summary", f"update() wants a dict, not {type(values).__name__}")
+        changes: Dict[Path, Any] = {}
+        for key, value in {**(dict(values) if values else {}), **more}.items():
+            where = ".".join(("summary", *self._prefix, str(key)))
+            value = value._as_dict() if isinstance(value, Summary) else value
+            changes[self._path(key_text(key, where))] = plain(value, where, home=SUMMARY)
+        self._record(changes, ())
+        for path, value in changes.items():
+            self._state.override(path, value)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, or `default`."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def keys(self) -> List[str]:
+        """Return the keys."""
+        return list(self._as_dict())
+
+    def items(self) -> List[Tuple[str, Any]]:
+        """Return (key, value) pairs; values that are dicts are copies."""
+        return list(self._as_dict().items())
+
+    def _as_dict(self) -> Dict[str, Any]:
+        try:
+            return _copy(self._state.get(self._prefix))  # type: ignore[no-any-return]
+        except KeyError:
+            return {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._as_dict()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._as_dict())
+
+    def __len__(self) -> int:
+        return len(self._as_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return self._as_dict() == (other._as_dict() if isinstance(other, Summary) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return repr(self._as_dict())
+
+    def _path(self, key: str) -> Path:
+        return (*self._prefix, key) if self._prefix else key
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def last_values(tree: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """Return the top-level numbers and texts, for the lines that are printed at the end of a run."""
+    shown = {k: v for k, v in tree.items() if not k.startswith("_") and isinstance(v, (int, float, str))}
+    return shown or None

@@ -1,0 +1,203 @@
+"""History rows -> columns of numbers -> few enough points to draw.
+
+Columns of the runs that were looked at last stay in memory and grow with the run: only new lines are read.
+
+Rule 1: downsampling keeps each bucket's lowest and highest point, so that no spike disappears.
+Rule 2: what is not a finite number is not drawn; `n_skipped` says how many values that were.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from array import array
+from collections import OrderedDict
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from wandb.server.store import Store
+
+MAX_KEPT_VALUES = 20_000_000  # 16 bytes each
+MAX_POINTS = 4000
+
+_NUMBERS = {int, float}  # not bool
+
+
+class Column:
+    """The numbers of one key: `values[i]` stood in row `rows[i]`."""
+
+    __slots__ = ("rows", "values", "n_skipped")
+
+    def __init__(self) -> None:
+        self.rows = array("q")
+        self.values = array("d")
+        self.n_skipped = 0
+
+    def add_finite(self, numbers: List[int], values: List[Any]) -> None:
+        """Take in those values that are finite numbers."""
+        for number, value in zip(numbers, values):
+            if type(value) in _NUMBERS:
+                if _all_finite((value,)):
+                    self.rows.append(number)
+                    self.values.append(value)
+                else:
+                    self.n_skipped += 1
+
+
+class Curve(NamedTuple):
+    """Points to draw, in the order of the rows."""
+
+    x: List[float]
+    y: List[float]
+    n_values: int  # of which the points were taken
+    n_skipped: int
+
+
+class Columns:
+    """All numbers of one stream of one run."""
+
+    def __init__(self) -> None:
+        self.n_lines = 0
+        self.columns: Dict[str, Column] = {}
+
+    def add(self, first: int, lines: List[str]) -> None:
+        """Take in further lines; the first has the number `first`."""
+        try:
+            rows = json.loads(f"[{','.join(lines)}]")
+            whole = len(rows) == len(lines)
+        except (ValueError, RecursionError):
+            whole = False
+        if not whole:
+            rows = list(map(_parsed, lines))
+        numbered = [(number, row) for number, row in enumerate(rows, first) if type(row) is dict]
+        self._add_rows([number for number, _ in numbered], [row for _, row in numbered], "")
+        self.n_lines = first + len(lines)
+
+    def _add_rows(self, numbers: List[int], rows: List[Dict[str, Any]], prefix: str) -> None:
+        # Key by key and not row by row: what is done per value decides how soon a long run is on the screen.
+        keys: Dict[str, None] = {}
+        for row in rows:
+            keys.update(dict.fromkeys(row))
+        for key in keys:
+            values = [row[key] for row in rows if key in row]
+            of_key = (
+                numbers if len(values) == len(rows) else [n for n, row in zip(numbers, rows) if key in row]
+            )
+            kinds = set(map(type, values))
+            if kinds <= _NUMBERS and _all_finite(values):
+                column = self._column(prefix + key)
+                column.rows.extend(of_key)
+                column.values.extend(values)
+                continue
+            if kinds & _NUMBERS:
+                self._column(prefix + key).add_finite(of_key, values)
+            if dict in kinds:  # media are dicts with a `_type`
+                inner = [(n, v) for n, v in zip(of_key, values) if type(v) is dict and "_type" not in v]
+                self._add_rows([n for n, _ in inner], [v for _, v in inner], f"{prefix}{key}.")
+
+    def _column(self, name: str) -> Column:
+        column = self.columns.get(name)
+        if column is None:
+            column = self.columns[name] = Column()
+        return column
+
+    def n_values(self) -> int:
+        return sum(len(column.values) for column in list(self.columns.values()))
+
+    def curve(
+        self,
+        key: str,
+        x_key: str,
+        n_points: int,
+        low: Optional[float] = None,
+        high: Optional[float] = None,
+    ) -> Curve:
+        """`key` over `x_key`, limited to low <= x <= high, in about `n_points` points.
+
+        Rows without a number for either are left out.
+        """
+        column = self.columns.get(key)
+        if column is None:
+            return Curve([], [], 0, 0)
+        xs, ys = self._joined(column, x_key)
+        if low is not None or high is not None:
+            low, high = -math.inf if low is None else low, math.inf if high is None else high
+            kept = [index for index, x in enumerate(xs) if low <= x <= high]
+            # One neighbour on either side, so that the line runs out of the picture and does not end in it.
+            if kept:
+                begin, end = max(0, kept[0] - 1), min(len(xs), kept[-1] + 2)
+                xs, ys = xs[begin:end], ys[begin:end]
+            else:
+                xs, ys = xs[:0], ys[:0]
+        chosen = _chosen(ys, n_points)
+        return Curve([xs[i] for i in chosen], [ys[i] for i in chosen], len(ys), column.n_skipped)
+
+    def _joined(self, column: Column, x_key: str) -> Tuple[array[float], array[float]]:
+        x_column = self.columns.get(x_key)
+        if x_column is None:
+            return array("d"), array("d")
+        if x_column is column or x_column.rows == column.rows:
+            return x_column.values, column.values
+        x_of_row = dict(zip(x_column.rows, x_column.values))
+        xs, ys = array("d"), array("d")
+        for row, value in zip(column.rows, column.values):
+            x = x_of_row.get(row)
+            if x is not None:
+                xs.append(x)
+                ys.append(value)
+        return xs, ys
+
+
+class Curves:
+    """The columns of the runs that were looked at last."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Tuple[int, str, int], Tuple[threading.Lock, Columns]] = OrderedDict()
+
+    def columns(self, run: Dict[str, Any], stream: str) -> Columns:
+        """Columns with all lines that `run` (a row of the store) says there are."""
+        key = (run["id"], stream, run["n_rewrites"])
+        with self._lock:
+            lock, found = self._kept.setdefault(key, (threading.Lock(), Columns()))
+            self._kept.move_to_end(key)
+            n_values = sum(columns.n_values() for _, columns in self._kept.values())
+            while n_values > MAX_KEPT_VALUES and len(self._kept) > 1:
+                _, (_, forgotten) = self._kept.popitem(last=False)
+                n_values -= forgotten.n_values()
+        with lock:  # two viewers wait for one reading instead of reading twice
+            if found.n_lines < run[f"{stream}_lines"]:
+                for first, lines in self._store.line_range(run["id"], stream, found.n_lines):
+                    found.add(first, lines)
+        return found
+
+
+def _chosen(values: array[float], n_points: int) -> List[int]:
+    """Which of the values to draw: first, last, and of each bucket the lowest and the highest."""
+    n_values = len(values)
+    if n_values <= n_points:
+        return list(range(n_values))
+    n_buckets = max(1, n_points // 2 - 1)
+    chosen = [0]
+    for bucket in range(n_buckets):
+        begin, end = n_values * bucket // n_buckets, n_values * (bucket + 1) // n_buckets
+        part = values[begin:end]
+        lowest, highest = begin + part.index(min(part)), begin + part.index(max(part))
+        chosen += (lowest, highest) if lowest < highest else (highest, lowest)
+    chosen.append(n_values - 1)
+    return list(dict.fromkeys(chosen))
+
+
+def _all_finite(values: Sequence[Any]) -> bool:
+    try:
+        return math.isfinite(sum(values, 0.0))  # what is not finite makes the sum so
+    except OverflowError:  # a whole number beyond what a double holds
+        return False
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

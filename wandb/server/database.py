@@ -1,0 +1,211 @@
+"""The tables, and how to open them.
+
+Rule 1: plain SQL through SQLAlchemy Core; what only SQLite understands stands in `_tune_sqlite`.
+Rule 2: times are seconds since 1970 (UTC) as doubles; JSON that clients sent is kept as the text they sent.
+Rule 3: whoever changes a table raises SCHEMA_VERSION and adds the step to MIGRATIONS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+
+from wandb.errors import Error, UsageError
+
+SCHEMA_VERSION = 1
+
+# From version n to n + 1, each inside the transaction that also raises the number.
+MIGRATIONS: Dict[int, Callable[[Connection], None]] = {}
+
+tables = MetaData()
+
+meta = Table(
+    "meta",
+    tables,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+credential = Table(
+    "credential",
+    tables,
+    Column("sha256", String(64), primary_key=True),  # of the secret; the secret itself is never stored
+    Column("kind", String(16), nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("expires_at", Float(53)),
+)
+
+project = Table(
+    "project",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("entity", String(128), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    UniqueConstraint("entity", "name"),
+)
+
+run = Table(
+    "run",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("name", String(128), nullable=False),  # what users call the run id
+    Column("display_name", Text, nullable=False),
+    Column("description", Text),
+    Column("notes", Text),
+    Column("group_name", Text),
+    Column("job_type", Text),
+    Column("tags", Text, nullable=False, default="[]"),
+    Column("host", Text),
+    Column("program", Text),
+    Column("commit", Text),
+    Column("repo", Text),
+    Column("sweep", Text),
+    Column("config", Text, nullable=False, default="{}"),
+    Column("summary", Text, nullable=False, default="{}"),
+    Column("state", String(16), nullable=False, default="running"),
+    Column("exitcode", Integer),
+    Column("preempting", Boolean, nullable=False, default=False),
+    Column("stop_requested", Boolean, nullable=False, default=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("updated_at", Float(53), nullable=False),
+    Column("heartbeat_at", Float(53), nullable=False),
+    Column("history_lines", Integer, nullable=False, default=0),
+    Column("events_lines", Integer, nullable=False, default=0),
+    Column("console_lines", Integer, nullable=False, default=0),
+    Column("n_rewrites", Integer, nullable=False, default=0),  # grows when lines that were there are replaced
+    UniqueConstraint("project_id", "name"),
+)
+
+line_chunk = Table(
+    "line_chunk",
+    tables,
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("stream", String(16), primary_key=True),
+    Column("first_line", Integer, primary_key=True, autoincrement=False),
+    Column("n_lines", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+run_file = Table(
+    "run_file",
+    tables,
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("md5", String(32), nullable=False),
+    Column("n_bytes", Integer, nullable=False),
+    Column("uploaded_at", Float(53), nullable=False),
+    Column("announced", Boolean, nullable=False, default=False),  # listed as "uploaded" in a file_stream post
+)
+
+alert = Table(
+    "alert",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", ForeignKey("run.id"), nullable=False, index=True),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("wait_ms", Float(53)),
+    Column("created_at", Float(53), nullable=False),
+)
+
+
+def open_database(url: str, *, durable: bool = True) -> Engine:
+    """Connect, and create or migrate the tables.
+
+    Args:
+        url: an SQLAlchemy database URL.
+        durable: whether a commit is on the disk before it is answered.  Without it a power cut (not a
+            crash of the server) may lose what was answered just before.
+
+    Raises:
+        UsageError: the URL is not understood, its driver is not installed, or nothing answers there.
+        Error: the database was written by a newer version; nothing was changed.
+    """
+    try:
+        engine = create_engine(make_url(url))
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(f"--database: {error}", hint="an SQLAlchemy URL is expected") from error
+    except ImportError as error:
+        raise UsageError(
+            f"--database: the driver is not installed ({error.name})", hint=f"pip install {error.name}"
+        ) from error
+    if engine.dialect.name == "sqlite":
+        _tune_sqlite(engine, durable)
+    try:
+        with engine.begin() as connection:
+            _bring_up_to_date(connection)
+    except Error:
+        engine.dispose()
+        raise
+    except OperationalError as error:
+        engine.dispose()
+        raise UsageError(
+            f"The database {engine.url!r} cannot be opened: {error.orig}",
+            hint="see that it is there, writable and not in use",
+        ) from error
+    return engine
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database file."""
+    return f"sqlite:///{path}"
+
+
+def _bring_up_to_date(connection: Connection) -> None:
+    found: Optional[int] = None
+    if inspect(connection).has_table(meta.name):
+        text = connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
+        found = int(text) if text is not None else None
+    if found is None:
+        tables.create_all(connection)
+        connection.execute(insert(meta).values(key="schema_version", value=str(SCHEMA_VERSION)))
+        return
+    if found > SCHEMA_VERSION:
+        raise Error(
+            f"The database has version {found}; this program knows versions up to {SCHEMA_VERSION}",
+            hint="use a newer wandb-ng, or another --dir",
+        )
+    for version in range(found, SCHEMA_VERSION):
+        MIGRATIONS[version](connection)
+    connection.execute(
+        update(meta).where(meta.c.key == "schema_version").values(value=str(SCHEMA_VERSION)),
+    )
+
+
+def _tune_sqlite(engine: Engine, durable: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi_connection: Any, _record: Any) -> None:
+        cursor = dbapi_connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 30000")
+        cursor.execute("PRAGMA journal_mode = WAL")  # readers of the page never wait for a writer
+        cursor.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()

@@ -1,0 +1,180 @@
+"""What W&B clients call: /graphql, file_stream and the uploads.  Spec: schema/server/PROTOCOL.md.
+
+Rule 1: an answer of success is sent after the commit.
+Rule 2: what a client can mend is 4xx (it will not repeat it); what is our fault is 5xx (it will).
+"""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+import re
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from wandb.errors import UsageError
+from wandb.server import graph
+from wandb.server.access import Access
+from wandb.server.gate import Gate, TooLarge, error_answer, json_object, read_body
+from wandb.server.names import checked_file_path
+from wandb.server.store import Post, RunKey, Store
+
+logger = logging.getLogger(__name__)
+
+# Clients keep posts to about 10 MiB of lines, which JSON may blow up sixfold.
+MAX_POST_BYTES = 96 * 1024 * 1024
+MAX_GRAPHQL_BYTES = 64 * 1024 * 1024  # configs and summaries, and 100,000 file names at once
+WRITE_BYTES = 1024 * 1024  # of an upload, at a time
+
+STREAM_OF_FILE = {"wandb-history.jsonl": "history", "wandb-events.jsonl": "events", "output.log": "console"}
+_OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
+
+SUMMARY_FILE = "wandb-summary.json"
+
+# Shown in the browser as they are; everything else is offered as a download, so that no uploaded page or
+# script ever runs with this server's name.
+INLINE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
+
+
+class Protocol:
+    """The routes."""
+
+    def __init__(self, store: Store, access: Access, gate: Gate, max_file_bytes: int) -> None:
+        self._store = store
+        self._access = access
+        self._max_file_bytes = max_file_bytes
+        run_files = "/files/{entity}/{project}/{run}"
+        self.routes = [
+            Route("/graphql", gate.with_key(self._graphql), methods=["POST"]),
+            Route(f"{run_files}/file_stream", gate.with_key(self._file_stream), methods=["POST"]),
+            Route(f"{run_files}/{{path:path}}", gate.with_key_or_session(self._download), methods=["GET"]),
+            Route(
+                "/upload/{run_id:int}/{expires:int}/{signature}/{path:path}",
+                gate.open_to_all(self._upload),
+                methods=["PUT"],
+            ),
+            # A 404 here is how clients learn that nobody collects their telemetry.
+            Route("/sdk/otel/{rest:path}", gate.open_to_all(_no_telemetry), methods=["GET", "POST"]),
+        ]
+
+    async def _graphql(self, request: Request) -> Response:
+        body = json_object(await read_body(request, MAX_GRAPHQL_BYTES))
+        query, variables, operation = body.get("query"), body.get("variables"), body.get("operationName")
+        if not isinstance(query, str) or not isinstance(operation or "", str):
+            raise UsageError("The body must have `query`, a text, and may have `operationName`, a text")
+        if not isinstance(variables or {}, dict):
+            raise UsageError("`variables` is not an object")
+        # For the request log; clients before 0.19 name the operation in the text only.
+        found = _OPERATION.search(query)
+        request.state.operation = operation or (found[1] if found else None)
+        base_url = f"{request.url.scheme}://{request.headers['host']}"
+        answer = await run_in_threadpool(
+            graph.answer, self._store, self._access, base_url, query, variables, operation
+        )
+        return JSONResponse(answer)
+
+    async def _file_stream(self, request: Request) -> Response:
+        body = await read_body(request, MAX_POST_BYTES)
+        stop = await run_in_threadpool(self._apply_post, run_key(request), body)
+        return JSONResponse({"stopped": True} if stop else {})
+
+    def _apply_post(self, key: RunKey, body: bytes) -> bool:
+        return self._store.apply_post(key, parse_post(json_object(body)))
+
+    async def _upload(self, request: Request) -> Response:
+        given = request.path_params
+        run_id, path = given["run_id"], given["path"]
+        if not self._access.may_upload(run_id, given["expires"], given["signature"], path):
+            return error_answer(403, "This upload address is not, or no longer, valid")
+        n_bytes = 0
+        pending = bytearray()
+        with self._store.receive_file() as incoming:
+            async for part in request.stream():
+                pending += part
+                n_bytes += len(part)
+                if n_bytes > self._max_file_bytes:
+                    raise TooLarge(f"The file has more than {self._max_file_bytes:,} bytes")
+                if len(pending) >= WRITE_BYTES:
+                    await run_in_threadpool(incoming.write, bytes(pending))
+                    pending.clear()
+            incoming.write(bytes(pending))
+            await run_in_threadpool(self._store.put_file, run_id, checked_file_path(path), incoming)
+        return Response(status_code=200)
+
+    async def _download(self, request: Request) -> Response:
+        path = request.path_params["path"]
+        run = await run_in_threadpool(self._store.run, run_key(request))
+        row = await run_in_threadpool(self._store.file, run["id"], path)
+        media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        inline = media_type in INLINE_TYPES and "download" not in request.query_params
+        shown = "inline" if inline else "attachment"
+        file_name = quote(path.rpartition("/")[2], safe="")
+        return FileResponse(
+            row["blob"],
+            media_type=media_type,
+            headers={
+                "Content-Disposition": f"{shown}; filename*=utf-8''{file_name}",
+                "Content-Security-Policy": "default-src 'none'; sandbox",
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "private, no-cache",
+                "ETag": f'"{row["sha256"]}"',
+            },
+        )
+
+
+def run_key(request: Request) -> RunKey:
+    given = request.path_params
+    return RunKey(given["entity"], given["project"], given["run"])
+
+
+def parse_post(body: Mapping[str, Any]) -> Post:
+    """A file_stream body as what it says.
+
+    Raises:
+        UsageError: it is not of the form that the protocol has.
+    """
+    files = body.get("files")
+    files = {} if files is None else files
+    if not isinstance(files, dict):
+        raise UsageError("`files` is not an object")
+    streams: Dict[str, Tuple[int, List[str]]] = {}
+    summary: Optional[str] = None
+    for name, part in files.items():
+        if not isinstance(part, dict):
+            raise UsageError(f"{name!r} is not an object")
+        offset, content = part.get("offset", 0), part.get("content") or []
+        if type(offset) is not int or offset < 0:
+            raise UsageError(f"{name!r}: the offset {offset!r} is not a line number")
+        if not isinstance(content, list) or not all(isinstance(line, str) for line in content):
+            raise UsageError(f"{name!r}: the content is not a list of texts")
+        if name == SUMMARY_FILE:
+            if content:
+                json_object(content[-1].encode("utf-8", "surrogatepass"))
+                summary = content[-1]
+        elif name in STREAM_OF_FILE:
+            streams[STREAM_OF_FILE[name]] = (offset, content)
+        else:
+            logger.warning("file_stream: ignored %d lines for the unknown file %r", len(content), name)
+    exitcode = body.get("exitcode")
+    uploaded = body.get("uploaded") or []
+    if exitcode is not None and type(exitcode) is not int:
+        raise UsageError("`exitcode` is not a whole number")
+    if not isinstance(uploaded, list) or not all(isinstance(path, str) for path in uploaded):
+        raise UsageError("`uploaded` is not a list of paths")
+    return Post(
+        lines=streams,
+        summary=summary,
+        uploaded=uploaded,
+        preempting=body.get("preempting") is True,
+        complete=body.get("complete") is True,
+        exitcode=exitcode,
+    )
+
+
+async def _no_telemetry(request: Request) -> Response:
+    return error_answer(404, "No telemetry is collected here")
