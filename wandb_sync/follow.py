@@ -1,0 +1,44 @@
+"""Is anybody still writing this log?
+
+A log without an exit record was cut short by a kill, or its run goes on.  Which of them decides whether the
+server is told that the run has ended, so a wrong "ended" is worse than a late one.
+
+Rule 1: a writer that is known to be dead (wandb-ng notes its process in the run record) has ended, at once.
+Rule 2: a writer that is known to be alive has not, however long it is silent.
+Rule 3: of other writers (other hosts, logs of other clients) the last change of the log decides.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Optional
+
+from wandb.proto.record_pb2 import RunRecord
+from wandb_sync.processes import Life, ProcessId, life_of
+
+ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
+POLL_EVERY_S = 1.0  # how often a followed log is looked at: one fstat
+
+
+def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, now_s: float) -> bool:
+    """Whether nobody will write to this log any more; the log has no exit record.
+
+    Args:
+        now_s: Seconds since the epoch; compared with the log's time of change.
+    """
+    life = writer_life(run)
+    if life is not Life.UNKNOWN:
+        return life is Life.DEAD
+    try:
+        return now_s - os.stat(log).st_mtime >= assume_dead_after_s
+    except OSError:
+        return True
+
+
+def writer_life(run: Optional[RunRecord]) -> Life:
+    """Return what is known of the process that writes a run's log."""
+    if run is None or not run.HasField("writer"):
+        return Life.UNKNOWN
+    writer = run.writer
+    return life_of(ProcessId(writer.host, writer.boot_id, writer.pid, writer.pid_start_ticks))

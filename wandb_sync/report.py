@@ -1,0 +1,188 @@
+"""What a sync tells: sentences for people, one JSON object per line for scripts.
+
+The names of events and fields are part of the interface: they are listed in README.md, and only added to.
+
+Rule 1: what happened to the runs goes to stdout; what is said on the way (waiting, progress, warnings) to
+        stderr.
+Rule 2: in a pipe there is no progress bar, and nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Dict, Mapping, Optional, Protocol
+
+import click
+
+from wandb_sync.service import Report
+
+SCHEMA_VERSION = 1
+
+
+class Reporter(Protocol):
+    """Gets events while the sync goes on, and the end of it."""
+
+    def event(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Tell one event."""
+
+    def end(self, report: Report) -> None:
+        """Tell the whole."""
+
+
+class JsonReporter:
+    """One object per line on stdout: {"event": ..., "time": seconds since the epoch, ...}."""
+
+    def event(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Tell one event."""
+        self._write({"event": name, "time": round(time.time(), 3), **fields})
+
+    def end(self, report: Report) -> None:
+        """Tell the whole: how many runs have which status, and the exit code."""
+        self._write(
+            {
+                "event": "summary",
+                "time": round(time.time(), 3),
+                "schema_version": SCHEMA_VERSION,
+                "runs": report.by_status,
+                "interrupted": report.was_interrupted,
+                "exit_code": report.exit_code,
+            }
+        )
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        click.echo(json.dumps(line, default=str))
+
+
+_MARKS = {
+    "synced": ("Synced", "green"),
+    "uploaded": ("Uploaded", "green"),
+    "incomplete": ("Incomplete", "yellow"),
+    "running": ("Still running", "yellow"),
+    "unchanged": ("Unchanged", None),
+    "skipped": ("Skipped", None),
+    "empty": ("Empty", None),
+    "locked": ("Locked", "yellow"),
+    "failed": ("Failed", "red"),
+}
+_QUIET_STATUSES = frozenset(("unchanged", "skipped", "empty"))  # one by one only if asked for
+
+
+class HumanReporter:
+    """Sentences, and on a terminal a line that shows how far we are."""
+
+    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+        self._verbose = verbose
+        self._quiet = quiet
+        self._shows_progress = not quiet and sys.stderr.isatty()
+        self._n_bytes: Dict[str, int] = {}
+        self._offsets: Dict[str, int] = {}
+        self._total_n_bytes = 0
+        self._progress_is_shown = False
+
+    def event(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Tell one event."""
+        tell = getattr(self, "_" + name, None)
+        if tell is not None:
+            tell(fields)
+
+    def end(self, report: Report) -> None:
+        """Tell the whole."""
+        self._clear_progress()
+        if self._quiet:
+            return
+        counts = report.by_status
+        if not counts:
+            self._say("Nothing to sync.")
+        elif len(report.outcomes) > 1:
+            said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+            self._say(f"{len(report.outcomes)} runs: {said}.")
+        if report.was_interrupted:
+            self._say(
+                "Interrupted.  What was acknowledged is remembered: the same command goes on from there."
+            )
+
+    def _found(self, fields: Mapping[str, Any]) -> None:
+        self._total_n_bytes += fields["n_bytes"]
+        self._note(f"Syncing {fields['n_runs']} run(s), {_size(fields['n_bytes'])}")
+
+    def _run_opened(self, fields: Mapping[str, Any]) -> None:
+        self._note(f"[{_short(fields['log'])}] {fields['name']}: {fields['url']}")
+
+    def _progress(self, fields: Mapping[str, Any]) -> None:
+        self._offsets[fields["log"]] = fields["offset"]
+        self._n_bytes[fields["log"]] = fields["n_bytes"]
+        if self._shows_progress:
+            done = sum(self._offsets.values())
+            total = max(self._total_n_bytes, sum(self._n_bytes.values()), 1)
+            self._clear_progress()
+            text = f"wandb: {100 * done // total:3d} %  {_size(done)} of {_size(total)}"
+            click.echo(text, err=True, nl=False)
+            self._progress_is_shown = True
+
+    def _waiting(self, fields: Mapping[str, Any]) -> None:
+        if not self._quiet:
+            self._warn(f"{fields['error']}; trying again in {fields['wait_s']:.0f} s")
+
+    def _log_damaged(self, fields: Mapping[str, Any]) -> None:
+        self._warn(
+            f"[{_short(fields['log'])}] {fields['n_bytes']} bytes at {fields['offset']} are damaged "
+            f"({fields['reason']}); what is around them is uploaded"
+        )
+
+    def _checkpoint_discarded(self, fields: Mapping[str, Any]) -> None:
+        self._warn(f"[{_short(fields['log'])}] begins anew: {fields['reason']}")
+
+    def _note_about_flag(self, fields: Mapping[str, Any]) -> None:
+        if not self._quiet:
+            self._warn(fields["text"])
+
+    def _cleaned(self, fields: Mapping[str, Any]) -> None:
+        self._say(f"{'Would remove' if fields['dry_run'] else 'Removed'} {fields['directory']}")
+
+    def _internal_error(self, fields: Mapping[str, Any]) -> None:
+        self._warn(fields["error"])
+
+    def _run_done(self, fields: Mapping[str, Any]) -> None:
+        status = fields["status"]
+        if status in _QUIET_STATUSES and not self._verbose:
+            return
+        word, color = _MARKS[status]
+        reason = f": {fields['reason']}" if fields["reason"] else ""
+        url = f"  {fields['url']}" if fields["url"] and not reason else ""
+        if status == "failed":
+            self._warn(f"{fields['log']}{reason}", word, color)
+        elif not self._quiet or status == "incomplete":
+            self._clear_progress()
+            click.echo(f"wandb: {click.style(word, fg=color)} {fields['log']}{reason}{url}")
+
+    def _note(self, text: str) -> None:
+        if not self._quiet:
+            self._clear_progress()
+            click.echo(f"wandb: {text}", err=True)
+
+    def _say(self, text: str) -> None:
+        self._clear_progress()
+        click.echo(f"wandb: {text}")
+
+    def _warn(self, text: str, word: str = "WARNING", color: Optional[str] = "yellow") -> None:
+        self._clear_progress()
+        click.echo(f"wandb: {click.style(word, fg=color)} {text}", err=True)
+
+    def _clear_progress(self) -> None:
+        if self._progress_is_shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._progress_is_shown = False
+
+
+def _short(log: str) -> str:
+    return log.rsplit("/", 1)[-1]
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < 1000 or unit == "GB":
+            break
+        n_bytes /= 1000
+    return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"

@@ -1,0 +1,625 @@
+"""The upload of one run: a log and its session, checkpoint, lease and files, held together.
+
+`visit` brings everything that the log holds now to the server.  A batch sync visits once; following a live
+run is visiting it again and again.
+
+Rule 1: the checkpoint is written after the acknowledgement, never before.
+Rule 2: whatever goes wrong ends this visit only; what was acknowledged until then is in the checkpoint.
+Rule 3: "synced" needs a receipt, and a receipt needs: the exit record seen, every line and file acknowledged,
+        nothing lost, nothing left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import os
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+
+from google.protobuf.message import DecodeError
+
+from wandb.errors import CheckpointMismatch, CheckpointUnreadable, LeaseHeld, LogError, RejectedError
+from wandb.proto.record_pb2 import FilesItem
+from wandb.proto.record_pb2 import Record as RecordMessage
+from wandb.transaction_log.parser import Lost, Record
+from wandb.transaction_log.reader import Reader
+import wandb_sync.files as files
+from wandb_sync.batching import BATCH_BYTES
+from wandb_sync.checkpoint import (
+    Checkpoint,
+    CheckpointFile,
+    Destination,
+    Identity,
+    identify,
+    replace_file,
+    sealed,
+    unsealed,
+)
+from wandb_sync.console import Console
+from wandb_sync.discover import Log, Sidecars, sidecars
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.lease import Lease
+from wandb_sync.session import Session, Steps, Target, Wishes
+from wandb_sync.transcript import Transcript
+from wandb_sync.transport.base import FileBody, Transport
+
+RECEIPT_FORMAT = "wandb-ng receipt"
+RECEIPT_VERSION = 1
+SMALLEST_BATCH_BYTES = 64 << 10  # how far a server (or the proxy before it) may press us with 413
+EXIT_CODE_OF_KILLED = (
+    1  # what the server is told of a process that has left no exit record; wandb does the same
+)
+SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+
+
+class Status(enum.Enum):
+    """What became of a run."""
+
+    SYNCED = "synced"  # everything is there, and proven
+    UPLOADED = (
+        "uploaded"  # everything that the log holds is there; it has no exit record: the process was killed
+    )
+    INCOMPLETE = "incomplete"  # there is what could be uploaded; something is missing, damaged or left out
+    RUNNING = "running"  # what was there is uploaded; the run goes on
+    UNCHANGED = "unchanged"  # nothing new since an earlier sync
+    SKIPPED = "skipped"  # not wanted: online, or marked by another client
+    EMPTY = "empty"  # the log says nothing of a run
+    LOCKED = "locked"  # another syncer is at work on it
+    FAILED = "failed"  # see the error
+
+
+class Outcome(NamedTuple):
+    """What became of a run, and why."""
+
+    log: Log
+    status: Status
+    reason: str = ""
+    exit_code: int = 0
+    url: str = ""
+    counts: Mapping[str, int] = {}
+
+
+class RunOptions(NamedTuple):
+    """How a run is synced.
+
+    Attributes:
+        finish: Whether a log without exit record counts as ended whatever its writer does.
+        assume_dead_after_s: When a log that is not written to counts as ended, if nothing else is known.
+        include_synced: Whether a run that was synced before is uploaded once more, from its begin.
+        mark: Whether the `.synced` marker is written.
+        state_dir: Where the syncer's own files go; None: beside the log.
+        dry_run: Whether nothing is to be written, not even beside the log.
+    """
+
+    target: Target = Target()
+    wishes: Wishes = Wishes()
+    finish: bool = False
+    assume_dead_after_s: float = ASSUME_DEAD_AFTER_S
+    include_synced: bool = False
+    mark: bool = True
+    state_dir: Optional[Path] = None
+    dry_run: bool = False
+
+
+class _StartAgain(Exception):
+    """The server does not have what the checkpoint says it has."""
+
+
+class RunSync:
+    """One run.  Not safe for threads."""
+
+    def __init__(
+        self,
+        log: Log,
+        transport: Transport,
+        base_url: str,
+        options: RunOptions,
+        *,
+        structured_console: Callable[[], bool],
+        emit: Emit,
+        first: Optional[Peek] = None,
+        leases: Optional[List[Lease]] = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare; nothing is read or sent.
+
+        Args:
+            structured_console: Asks the server (once for all runs) how it wants console lines.
+            emit: Gets what happens, by event name.
+            first: What the log's first records say, if somebody has looked already.
+            leases: Where the lease is entered while it is held, to be renewed.
+        """
+        self.log = log
+        self._transport = transport
+        self._base_url = base_url
+        self._options = options
+        self._structured_console = structured_console
+        self._emit = emit
+        self._leases = leases if leases is not None else []
+        self._now_s = now_s
+        self._cars: Sidecars = sidecars(log, options.state_dir)
+        self._lease: Optional[Lease] = None
+        self._again = False  # from the begin, whatever the checkpoint says
+        self._first = first
+        self._batch_bytes = BATCH_BYTES
+        self._reset()
+
+    def _reset(self) -> None:
+        self._session: Optional[Session] = None
+        self._reader: Optional[Reader] = None
+        self._checkpoints: Optional[CheckpointFile] = None
+        self._transcript: Optional[Transcript] = None
+        self._is_open = False
+        self._kept: Optional[Checkpoint] = None
+        self._files_saved_s = 0.0
+        self._uploaded: Dict[str, Any] = {}
+        self._missing: Dict[str, str] = {}
+        self._lost: List[List[Any]] = []
+        self._unreported: List[str] = []
+
+    def close(self) -> None:
+        """Release the log and the lease.  Idempotent."""
+        self._close_log()
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            self._leases.remove(lease)
+            lease.release()
+
+    def _close_log(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        if self._transcript is not None:
+            self._transcript.close()
+        self._reset()
+
+    def visit(self) -> Outcome:
+        """Bring everything that the log holds now to the server.
+
+        Raises:
+            Error: As the transport, the log, the lease or the checkpoint say; `close` it then.
+        """
+        self._first = self._first or peek(self.log.path)
+        if self._first is None:
+            return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
+        if self._session is None:
+            done = self._done_before()
+            if done is not None and self._options.include_synced:
+                self._again = True
+            elif done is not None:
+                return done
+            self._take_lease()
+        while True:
+            try:
+                return self._visit()
+            except _StartAgain:
+                self._again = True
+            except RejectedError as error:
+                if error.status != 413 or self._batch_bytes <= SMALLEST_BATCH_BYTES:
+                    raise
+                self._batch_bytes //= 4
+                self._emit("smaller_batches", {"log": self.log.shown, "n_bytes": self._batch_bytes})
+            self._close_log()
+
+    # ---- is there anything to do
+
+    @property
+    def _destination(self) -> Destination:
+        assert self._first is not None
+        target = self._options.target
+        return Destination(self._base_url, target.entity, target.project, target.run_id or self._first.run_id)
+
+    def _done_before(self) -> Optional[Outcome]:
+        """Return an outcome if it is known without a request that there is nothing to do."""
+        with contextlib.suppress(LogError, CheckpointMismatch):
+            entry = CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+            if entry is not None:
+                if not entry.is_complete or entry.identity.offset < self._whole_records_end(entry.identity):
+                    return None
+                if any(
+                    (self.log.files_dir / path).exists() for path in entry.missing if files.is_inside(path)
+                ):
+                    return None
+                reason = "everything was uploaded before"
+                if entry.missing:
+                    reason += f"; {len(entry.missing)} files are still missing"
+                code = 3 if entry.missing else 0
+                return Outcome(self.log, Status.UNCHANGED, reason, exit_code=code)
+        if self._cars.synced.exists() and not self._cars.receipt.exists():
+            return Outcome(
+                self.log, Status.SKIPPED, "marked as synced by wandb; --include-synced uploads it again"
+            )
+        return None
+
+    def _whole_records_end(self, identity: Identity) -> int:
+        """Return where the log's last whole record ends, without reading what was read before."""
+        with Reader(self.log.path, identity.offset) as reader:
+            for _ in reader.events():
+                pass
+            return reader.position
+
+    def _take_lease(self) -> None:
+        if self._lease is None and not self._options.dry_run:
+            lease = Lease(self._cars.lease)
+            lease.acquire()
+            self._lease = lease
+            self._leases.append(lease)
+
+    # ---- the visit
+
+    def _visit(self) -> Outcome:
+        if self._session is None:
+            self._begin()
+        session, reader = self._session, self._reader
+        assert session is not None and reader is not None
+        for event in reader.events():
+            if isinstance(event, Record):
+                if session.add(event.payload, event.end):
+                    self._push(session)
+            else:
+                self._note_loss(session, event)
+        if session.run is None:
+            return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
+        ended = session.exit_code is not None or self._options.finish
+        if not ended:
+            ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
+        if not ended:
+            self._upload_files(session, final=False)
+            self._push(session)
+            return self._outcome(session, Status.RUNNING, "the run goes on")
+        return self._finish(session, reader)
+
+    def _begin(self) -> None:
+        """Restore the session from the checkpoint, or begin at the begin."""
+        self._checkpoints = CheckpointFile(self._cars.checkpoint)
+        if self._checkpoints.was_damaged:
+            self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": "it is damaged"})
+        destination = self._destination
+        entry: Optional[Checkpoint] = None
+        try:
+            entry = None if self._again else self._checkpoints.load(destination, self.log.path)
+        except CheckpointMismatch as error:
+            self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
+        target, wishes = self._options.target, self._options.wishes
+        self._kept = entry
+        if entry is None:
+            self._checkpoints.discard(destination)
+        if entry is None or not entry.session:
+            step = None if self._again else _starting_step(self._cars.syncstate)
+            session = Session(target, wishes, starting_step=step, batch_bytes=self._batch_bytes)
+        else:
+            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch_bytes)
+        if entry is not None:
+            self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
+            self._unreported = list(entry.unreported)
+            self._lost = list(entry.lost)
+        self._transcript = Transcript()
+        if session.console.n_lines:
+            self._replay_console(session.offset, session.console)
+        session.console.on_final = self._transcript.add
+        self._session = session
+        self._reader = Reader(self.log.path, session.offset)
+        self._emit(
+            "run_started",
+            {"log": self.log.shown, "offset": session.offset, "n_bytes": os.path.getsize(self.log.path)},
+        )
+
+    def _replay_console(self, end: int, restored: Console) -> None:
+        """Fill the transcript with what was printed before the checkpoint."""
+        assert self._transcript is not None
+        console = Console()
+        console.on_final = self._transcript.add
+        with Reader(self.log.path) as reader:
+            for event in reader.events():
+                if event.end > end:
+                    break
+                if isinstance(event, Record) and _may_be_console(event.payload):
+                    record = RecordMessage.FromString(event.payload)
+                    if record.HasField("output_raw"):
+                        console.write(record.output_raw.output_type, record.output_raw.line, 0)
+                    elif record.HasField("output_logger"):
+                        console.write_line(record.output_logger.line, 0)
+                    console.changed = {}
+
+    def _push(self, session: Session) -> None:
+        """Send what was added, then keep the state."""
+        self._check_lease()
+        self._open(session)
+        if session.wants_console_form:
+            session.structured_console = self._structured_console()
+        self._drive(session.flush(self._unreported))
+        self._unreported = []
+        self._save(session, is_complete=False)
+        self._progress(session)
+
+    def _open(self, session: Session) -> None:
+        if session.wants_position:
+            self._drive(session.locate())
+            self._keep_syncstate(session)
+        if self._is_open or session.run is None:
+            return
+        before = session.bucket
+        self._drive(session.open())
+        self._is_open = True
+        now = session.bucket
+        assert now is not None
+        if before is not None and (now.inserted or now[:4] != before[:4]):
+            self._emit(
+                "checkpoint_discarded", {"log": self.log.shown, "reason": "the server has another run"}
+            )
+            raise _StartAgain
+        self._emit("run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name})
+
+    def _finish(self, session: Session, reader: Reader) -> Outcome:
+        if session.exit_code is None:
+            # Should the log grow after all, the state from before its end is what to go on from.
+            self._upload_files(session, final=False)
+            self._push(session)
+        before_end = json.loads(json.dumps(session.state())) if session.exit_code is None else None
+        loss = reader.loss_at_end()
+        if loss is not None:
+            self._lost.append([loss.offset, loss.n_bytes, loss.reason])
+        self._open(session)
+        if session.wants_console_form:
+            session.structured_console = self._structured_console()
+        session.end(EXIT_CODE_OF_KILLED)
+        self._upload_files(session, final=True)
+        self._check_lease()
+        self._drive(session.finish(self._unreported))
+        self._unreported = []
+        if loss is not None:
+            self._lost.pop()  # it is found again by whoever reads the tail again
+        self._save(session, is_complete=True, state=before_end)
+        if loss is not None:
+            self._lost.append([loss.offset, loss.n_bytes, loss.reason])
+        self._progress(session)
+        return self._judge(session)
+
+    def _judge(self, session: Session) -> Outcome:
+        """Say what became of a run that has ended; write the receipt if nothing is missing."""
+        lacks: List[str] = []
+        if self._lost:
+            n_bytes = sum(lost[1] for lost in self._lost)
+            lacks.append(f"{n_bytes} bytes of the log are damaged, in {len(self._lost)} places")
+        if session.n_unreadable:
+            lacks.append(f"{session.n_unreadable} records could not be understood")
+        if session.n_dropped:
+            lacks.append(f"{session.n_dropped} lines were longer than the server takes")
+        for name, count in session.not_uploaded.items():
+            lacks.append(f"{count} {name} cannot be uploaded yet")
+        for path, reason in sorted(self._missing.items())[:3]:
+            lacks.append(f"file {path}: {reason}")
+        if len(self._missing) > 3:
+            lacks.append(f"and {len(self._missing) - 3} more files")
+        if lacks:
+            return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
+        if session.exit_code is None:
+            return self._outcome(session, Status.UPLOADED, "the process was killed: there is no exit record")
+        if not self._options.dry_run:
+            self._write_receipt(session)
+        return self._outcome(session, Status.SYNCED)
+
+    # ---- files
+
+    def _upload_files(self, session: Session, *, final: bool) -> None:
+        wanted = [
+            path
+            for path, policy in session.files.items()
+            if final or policy in (FilesItem.NOW, FilesItem.LIVE)
+        ]
+        sources, missing = files.from_disk(self.log.files_dir, wanted)
+        with contextlib.ExitStack() as stack:
+            if final:
+                sources += files.from_session(session)
+                self._missing = {}
+                if session.console.n_lines:
+                    sources.append(self._console_source(session, stack))
+            sources = files.changed(list(files.by_path(sources).values()), self._uploaded)
+            self._missing.update({file.path: file.reason for file in missing} if final else {})
+            if not sources:
+                return
+            self._open(session)
+            assert session.bucket is not None
+            self._files_saved_s = self._now_s()
+            try:
+                refused = files.upload(self._transport, session.bucket, sources, self._file_arrived)
+            except BaseException:
+                self._save_files()
+                raise
+        self._missing.update({file.path: file.reason for file in refused})
+
+    def _file_arrived(self, source: files.Source) -> None:
+        self._uploaded[source.path] = source.stamp
+        self._unreported.append(source.path)
+        if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
+            self._save_files()
+        self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
+
+    def _console_source(self, session: Session, stack: contextlib.ExitStack) -> files.Source:
+        assert self._transcript is not None
+        file: IO[bytes] = stack.enter_context(
+            tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
+        )
+        n_bytes = self._transcript.write_to(file, session.console.live_lines())
+        file.flush()
+        crc32 = 0
+        file.seek(0)
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            crc32 = zlib.crc32(piece, crc32)
+        return files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])
+
+    # ---- what is kept
+
+    def _save(self, session: Session, *, is_complete: bool, state: Optional[Dict[str, Any]] = None) -> None:
+        if self._options.dry_run:
+            return
+        assert self._checkpoints is not None
+        self._check_lease()
+        self._kept = Checkpoint(
+            identity=identify(self.log.path, session.offset),
+            session=state or json.loads(json.dumps(session.state())),
+            files=self._uploaded,
+            unreported=self._unreported,
+            missing=self._missing,
+            lost=self._lost[:MAX_LOST_KEPT],
+            is_complete=is_complete,
+        )
+        self._checkpoints.save(self._destination, self._kept)
+
+    def _save_files(self) -> None:
+        """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
+        self._files_saved_s = self._now_s()
+        if self._options.dry_run or not self._uploaded:
+            return
+        assert self._checkpoints is not None
+        nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], False)
+        self._kept = (self._kept or nothing)._replace(files=self._uploaded, unreported=self._unreported)
+        self._checkpoints.save(self._destination, self._kept)
+
+    def _write_receipt(self, session: Session) -> None:
+        receipts = read_receipts(self._cars.receipt)
+        crc32 = file_n_bytes = 0
+        with open(self.log.path, "rb") as file:
+            for piece in iter(lambda: file.read(1 << 20), b""):
+                crc32 = zlib.crc32(piece, crc32)
+                file_n_bytes += len(piece)
+        log = {
+            "name": self.log.path.name,
+            "offset": session.offset,
+            "file_n_bytes": file_n_bytes,
+            "crc32": crc32,
+        }
+        receipts[self._destination.key] = {
+            "url": self._url(session),
+            "log": log,
+            "n_lines": session.n_lines,
+            "files": self._uploaded,
+            "exit_code": session.exit_code,
+            "synced_at": self._now_s(),
+        }
+        body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
+        replace_file(self._cars.receipt, sealed(body))
+        if self._options.mark:
+            self._cars.synced.touch()
+
+    def _keep_syncstate(self, session: Session) -> None:
+        """Write where the run went on, as wandb does and reads it."""
+        if not self._options.dry_run:
+            state = {
+                "starting_step": session.starting_step,
+                "starting_runtime": int(session.runtime_s * 1000),
+            }
+            replace_file(self._cars.syncstate, json.dumps(state).encode())
+
+    # ---- small parts
+
+    def _drive(self, steps: Steps) -> None:
+        response = None
+        try:
+            while True:
+                request = steps.send(response)  # type: ignore[arg-type]  # None starts it
+                response = self._transport.send(request)
+        except StopIteration:
+            pass
+
+    def _check_lease(self) -> None:
+        if self._lease is not None and self._lease.is_lost:
+            raise LeaseHeld(f"{self.log.shown}: another syncer has taken the run over")
+
+    def _note_loss(self, session: Session, lost: Lost) -> None:
+        session.skip(lost.end)
+        self._lost.append([lost.offset, lost.n_bytes, lost.reason])
+        self._emit(
+            "log_damaged",
+            {"log": self.log.shown, "offset": lost.offset, "n_bytes": lost.n_bytes, "reason": lost.reason},
+        )
+
+    def _progress(self, session: Session) -> None:
+        n_bytes = os.path.getsize(self.log.path)
+        self._emit("progress", {"log": self.log.shown, "offset": session.offset, "n_bytes": n_bytes})
+
+    def _url(self, session: Session) -> str:
+        bucket = session.bucket
+        if bucket is None:
+            return ""
+        app_url = self._base_url.replace("https://api.wandb.ai", "https://wandb.ai")
+        return f"{app_url}/{bucket.entity}/{bucket.project}/runs/{bucket.name}"
+
+    def _outcome(self, session: Session, status: Status, reason: str = "", exit_code: int = 0) -> Outcome:
+        counts = {
+            "rows": session.n_rows,
+            "files": len(self._uploaded),
+            "console_lines": session.console.n_lines,
+        }
+        if status is Status.RUNNING:
+            exit_code = 3
+        return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
+
+
+class Peek(NamedTuple):
+    """What the first records of a log say."""
+
+    run_id: str
+    entity: str
+    project: str
+    started_s: float
+    is_ours: bool
+
+
+def peek(log: Path) -> Optional[Peek]:
+    """Return what the first records of a log say; None if there is no run record among them.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    is_ours = False
+    with Reader(log) as reader:
+        for number, event in enumerate(reader.events()):
+            if number > 10:
+                break
+            if not isinstance(event, Record):
+                continue
+            record = RecordMessage()
+            with contextlib.suppress(DecodeError):
+                record.ParseFromString(event.payload)
+            if record.HasField("header"):
+                is_ours = record.header.version_info.producer.startswith("wandb-ng")
+            if record.HasField("run"):
+                run = record.run
+                started_s = run.start_time.seconds + run.start_time.nanos / 1e9
+                return Peek(run.run_id, run.entity, run.project, started_s, is_ours)
+    return None
+
+
+def read_receipts(path: Path) -> Dict[str, Any]:
+    """Return the receipts of a log by destination; empty if there are none that can be read."""
+    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError):
+        body = unsealed(path.read_bytes(), str(path))
+        if body.get("format") == RECEIPT_FORMAT and body.get("version") == RECEIPT_VERSION:
+            return dict(body["destinations"])
+    return {}
+
+
+def _starting_step(syncstate: Path) -> Optional[int]:
+    try:
+        return int(json.loads(syncstate.read_bytes())["starting_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _may_be_console(payload: bytes) -> bool:
+    """Whether a record may be console output, judged by its first tags; saves parsing all the others."""
+    at = 0
+    if payload[:1] == b"\x08":
+        at = 1
+        while at < len(payload) and payload[at] > 127:
+            at += 1
+        at += 1
+    return payload[at : at + 1] == b"\x6a" or payload[at : at + 2] == b"\xda\x01"

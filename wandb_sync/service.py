@@ -1,0 +1,321 @@
+"""Many runs: which of them, in what order, how many at once, and what the whole thing is worth.
+
+Rule 1: what happens to one run happens to that run only.  The others are synced; the exit code tells.
+Rule 2: logs of the same run are synced one after the other, by the time at which they began; if one fails,
+        the later ones wait for the next sync.
+Rule 3: nothing here asks a question; whatever needs a decision is an option.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from typing import Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+from wandb.errors import Error, LeaseHeld, UsageError
+import wandb_sync.protocol as protocol
+from wandb_sync.discover import Log, discover
+from wandb_sync.lease import RENEW_EVERY_S, Lease
+from wandb_sync.run_sync import Emit, Outcome, Peek, RunOptions, RunSync, Status, peek
+from wandb_sync.transport.base import Transport
+
+PARALLEL_RUNS = 5  # as wandb
+VISIT_EVERY_S = 15.0  # how often a followed log is read; wandb posts as often
+LOOK_EVERY_S = 30.0  # how often new runs are looked for when watching; listing a tree is dear on a cluster
+
+EXIT_PARTIAL = 3
+EXIT_INTERRUPTED = 130
+
+
+class Selection(NamedTuple):
+    """Which of the logs that were found are wanted.
+
+    Attributes:
+        include_online: Whether runs that wandb recorded online are wanted too, if nobody named them.
+        include_offline: Whether the others are.
+        wanted: Further says yes or no to a log.
+    """
+
+    include_online: bool = False
+    include_offline: bool = True
+    wanted: Callable[[Log], bool] = lambda log: True
+
+
+class Report(NamedTuple):
+    """What became of all runs."""
+
+    outcomes: List[Outcome]
+    was_interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """What a script is to be told; see README.md for the table.
+
+        If all runs that are not well have the same trouble and no run is well, that trouble's code; else 3.
+        """
+        if self.was_interrupted:
+            return EXIT_INTERRUPTED
+        codes = {outcome.exit_code for outcome in self.outcomes}
+        if not codes:
+            return 0
+        return codes.pop() if len(codes) == 1 else EXIT_PARTIAL
+
+    @property
+    def by_status(self) -> Dict[str, int]:
+        """How many runs have which status."""
+        found: Dict[str, int] = {}
+        for outcome in self.outcomes:
+            found[outcome.status.value] = found.get(outcome.status.value, 0) + 1
+        return found
+
+
+class Service:
+    """Syncs runs to one server."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        base_url: str,
+        options: RunOptions = RunOptions(),
+        *,
+        selection: Selection = Selection(),
+        parallel: int = PARALLEL_RUNS,
+        live: bool = False,
+        watch: bool = False,
+        emit: Emit = lambda event, fields: None,
+        stop: Optional[threading.Event] = None,
+    ) -> None:
+        """Prepare; nothing is read or sent.
+
+        Args:
+            live: Whether runs that go on are followed until they end.
+            watch: Whether, beyond that, new runs are looked for until somebody stops us.
+            emit: Gets what happens, by event name, from any thread but never from two at once.
+            stop: Ends the work when set, at the next request.
+        """
+        self._transport = transport
+        self._base_url = _without_user(base_url)
+        self._options = options
+        self._selection = selection
+        self._parallel = max(1, parallel)
+        self._live = live or watch
+        self._watch = watch
+        self._emit_unlocked = emit
+        self._emit_lock = threading.Lock()
+        self._stop = stop or threading.Event()
+        self._features: Optional[Mapping[str, bool]] = None
+        self._features_lock = threading.Lock()
+        self._leases: List[Lease] = []
+
+    def run(self, paths: Sequence[str] = ()) -> Report:
+        """Sync what `paths` mean; see discover.py.
+
+        Raises:
+            UsageError: A path is wrong; nothing was done.
+        """
+        keeper_stop = threading.Event()
+        keeper = threading.Thread(target=self._keep_leases, args=(keeper_stop,), daemon=True)
+        keeper.start()
+        outcomes: Dict[Log, Outcome] = {}
+        try:
+            self._run(paths, outcomes)
+        except KeyboardInterrupt:
+            self._stop.set()
+            return Report(list(outcomes.values()), was_interrupted=True)
+        finally:
+            keeper_stop.set()
+        return Report(list(outcomes.values()), was_interrupted=self._stop.is_set())
+
+    def _run(self, paths: Sequence[str], outcomes: Dict[Log, Outcome]) -> None:
+        known: Set[Log] = set()
+        groups: Deque[_Group] = deque()
+        working: Dict[concurrent.futures.Future[None], _Group] = {}
+        look_again_s = 0.0
+        pool = concurrent.futures.ThreadPoolExecutor(self._parallel, thread_name_prefix="sync")
+        try:
+            while not self._stop.is_set():
+                now_s = time.monotonic()
+                if now_s >= look_again_s and (self._watch or not known):
+                    look_again_s = now_s + LOOK_EVERY_S
+                    groups.extend(self._new_groups(paths, known, outcomes))
+                for group in [group for group in groups if group.due_s <= now_s]:
+                    if len(working) < self._parallel:
+                        groups.remove(group)
+                        working[pool.submit(self._visit_group, group, outcomes)] = group
+                if not working and not groups and not self._watch:
+                    return
+                wait_s = 0.2 if groups or self._watch else None
+                done, _ = concurrent.futures.wait(working, wait_s, concurrent.futures.FIRST_COMPLETED)
+                if not working:
+                    self._stop.wait(0.2)
+                for future in done:
+                    group = working.pop(future)
+                    future.result()
+                    if group.logs:
+                        group.due_s = time.monotonic() + VISIT_EVERY_S
+                        groups.append(group)
+        finally:
+            self._stop_if_broken(working)
+            pool.shutdown(wait=True)
+            for group in [*groups, *working.values()]:
+                group.close()
+
+    def _stop_if_broken(self, working: Iterable[object]) -> None:
+        if list(working):
+            self._stop.set()  # an interrupt: no more waiting for the server's better days
+
+    # ---- which runs
+
+    def _new_groups(
+        self, paths: Sequence[str], known: Set[Log], outcomes: Dict[Log, Outcome]
+    ) -> List[_Group]:
+        """Return runs that were not there before; those that are not wanted have their outcome at once."""
+        by_run: Dict[Tuple[str, str, str], List[Tuple[float, Log, Optional[Peek]]]] = {}
+        n_bytes = 0
+        for log in discover(paths):
+            if log in known or not self._selection.wanted(log):
+                continue
+            known.add(log)
+            try:
+                first = peek(log.path)
+            except Error as error:
+                self._done(outcomes, Outcome(log, Status.FAILED, str(error), error.exit_code))
+                continue
+            if not self._is_wanted(log, first):
+                reason = "recorded online; --include-online syncs it" if log.is_online else "recorded offline"
+                self._done(outcomes, Outcome(log, Status.SKIPPED, reason))
+                continue
+            if first is None and not self._live:
+                reason = "the log does not say which run it is"
+                self._done(outcomes, Outcome(log, Status.EMPTY, reason))
+                continue
+            n_bytes += os.path.getsize(log.path)
+            run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
+            by_run.setdefault(run, []).append((first.started_s if first else 0.0, log, first))
+        wanted_id = self._options.target.run_id
+        if wanted_id and len(by_run) > 1:
+            raise UsageError(
+                f"--id {wanted_id} would merge {len(by_run)} runs into one", hint="give one path"
+            )
+        groups = [
+            _Group([self._run_sync(log, first) for _, log, first in sorted(logs, key=_begin)])
+            for logs in by_run.values()
+        ]
+        if groups:
+            n_logs = sum(len(group.logs) for group in groups)
+            self._emit("found", {"n_logs": n_logs, "n_runs": len(groups), "n_bytes": n_bytes})
+        return groups
+
+    def _is_wanted(self, log: Log, first: Optional[Peek]) -> bool:
+        if not log.is_online:
+            return self._selection.include_offline or log.is_named
+        # Runs that wandb-ng records in online mode are uploaded by nobody else.
+        is_ours = first is not None and first.is_ours
+        return self._selection.include_online or log.is_named or is_ours
+
+    def _run_sync(self, log: Log, first: Optional[Peek]) -> RunSync:
+        return RunSync(
+            log,
+            self._transport,
+            self._base_url,
+            self._options,
+            structured_console=self._structured_console,
+            emit=self._emit,
+            first=first,
+            leases=self._leases,
+        )
+
+    # ---- one run
+
+    def _visit_group(self, group: _Group, outcomes: Dict[Log, Outcome]) -> None:
+        """Visit the logs of a run in turn, as far as that goes now; what is done is taken off the group."""
+        while group.logs and not self._stop.is_set():
+            run = group.logs[0]
+            outcome = self._visit(run)
+            if self._live and outcome.status in (Status.RUNNING, Status.EMPTY) and len(group.logs) == 1:
+                outcomes[run.log] = outcome
+                return
+            run.close()
+            group.logs.popleft()
+            self._done(outcomes, outcome)
+            if outcome.status in (Status.FAILED, Status.LOCKED):
+                for later in group.logs:
+                    reason = f"an earlier part of the run is not uploaded: {run.log.shown}"
+                    self._done(outcomes, Outcome(later.log, Status.FAILED, reason, outcome.exit_code))
+                group.logs.clear()
+
+    def _visit(self, run: RunSync) -> Outcome:
+        try:
+            return run.visit()
+        except LeaseHeld as error:
+            return Outcome(run.log, Status.LOCKED, str(error), error.exit_code)
+        except Error as error:
+            return Outcome(run.log, Status.FAILED, str(error), error.exit_code)
+        except OSError as error:
+            where = error.filename or run.log.shown
+            return Outcome(run.log, Status.FAILED, f"{where}: {error.strerror or error}", 1)
+        except Exception as error:  # a bug of ours must not take the other runs with it (rule 1)
+            self._emit("internal_error", {"log": run.log.shown, "error": _trace(error)})
+            return Outcome(run.log, Status.FAILED, f"internal error: {type(error).__name__}: {error}", 1)
+
+    def _done(self, outcomes: Dict[Log, Outcome], outcome: Outcome) -> None:
+        outcomes[outcome.log] = outcome
+        fields = {
+            "log": outcome.log.shown,
+            "status": outcome.status.value,
+            "reason": outcome.reason,
+            "exit_code": outcome.exit_code,
+            "url": outcome.url,
+            **outcome.counts,
+        }
+        self._emit("run_done", fields)
+
+    # ---- shared by all runs
+
+    def _structured_console(self) -> bool:
+        with self._features_lock:
+            if self._features is None:
+                self._features = protocol.read_features(self._transport.send(protocol.server_features()))
+            return self._features.get("STRUCTURED_CONSOLE_LOGS", False)
+
+    def _emit(self, event: str, fields: Mapping[str, object]) -> None:
+        with self._emit_lock:
+            self._emit_unlocked(event, fields)
+
+    def _keep_leases(self, stop: threading.Event) -> None:
+        while not stop.wait(RENEW_EVERY_S):
+            for lease in list(self._leases):
+                with contextlib.suppress(OSError):
+                    lease.renew()
+
+
+class _Group:
+    """The logs of one run that are still to be synced, in order."""
+
+    def __init__(self, logs: Sequence[RunSync]) -> None:
+        self.logs: Deque[RunSync] = deque(logs)
+        self.due_s = 0.0  # monotonic
+
+    def close(self) -> None:
+        for run in self.logs:
+            run.close()
+
+
+def _begin(entry: Tuple[float, Log, Optional[Peek]]) -> Tuple[float, str]:
+    return entry[0], str(entry[1].path)
+
+
+def _without_user(base_url: str) -> str:
+    scheme, mark, rest = base_url.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _trace(error: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))

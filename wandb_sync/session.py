@@ -1,0 +1,609 @@
+"""The upload of one run as a conversation without I/O: records in, requests out, a safe offset out.
+
+    session = Session(Target(), Wishes())
+    session.add(payload, end)         # any number of records; True: time for `locate`, or `open` and `flush`
+    drive(session.locate())           # only if `wants_position`: where a resumed run goes on
+    drive(session.open())             # the run exists on the server from here on
+    drive(session.flush())            # what was added is on the server; `state()` may be kept
+    session.end(exit_code)            # the log has no more
+    drive(session.finish(uploaded))   # the run is complete
+
+`locate`, `open`, `flush` and `finish` are generators of requests; whoever drives them sends each one and
+gives the answer back in.  If that fails in the middle, the session is of no more use: go on from the last
+state that was kept.
+
+Rule 1: no I/O, no clock, no thread, no randomness: the same records and answers give the same requests.
+Rule 2: what a state says is true of the server: it is taken only when everything sent was acknowledged.
+Rule 3: a restored session behaves as the one that was kept; it needs the log only from `offset` on.
+Rule 4: every request may be sent again (transport rule 2); so a kill costs at most one batch sent twice.
+Rule 5: offsets on the server are ours.  The server is asked once, at the first contact with a run that goes
+        on from an earlier one; what it says of its line counts is not used otherwise.
+
+To add a kind of record: a method `_<field name>`; see CONTRIBUTING.md.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Dict, Generator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from google.protobuf.message import DecodeError
+
+from wandb.errors import SyncError
+from wandb.proto import record_pb2 as pb
+import wandb_sync.protocol as protocol
+from wandb_sync.batching import BATCH_BYTES, CONSOLE, EVENTS, HISTORY, MAX_LINE_BYTES, Batch
+from wandb_sync.console import Console
+from wandb_sync.json_tree import dumps, merge, put, row_tree, text_of
+from wandb_sync.metrics import Metrics
+from wandb_sync.rows import Cut, Cutter
+from wandb_sync.run_config import RunConfig
+from wandb_sync.summary import Summary
+from wandb_sync.transport.base import Request, Response
+
+STATE_VERSION = 1
+OUR_PRODUCER = "wandb-ng"  # how HeaderRecord.version_info.producer begins in our own logs
+
+Steps = Generator[Request, Response, None]
+
+# Kinds of records that other clients write and that we do not upload.  They are counted, and a run that has
+# any of them is not called synced.
+_NOT_UPLOADED = {
+    "artifact": "artifacts",
+    "use_artifact": "used artifacts",
+    "tbrecord": "TensorBoard directories",
+}
+NS_PER_S = 1_000_000_000
+# Kinds without a meaning of their own.
+_IGNORED = frozenset(("output", "final", "noop_link_artifact"))
+
+
+class Target(NamedTuple):
+    """Where the run goes; what is empty is as the log says, or as the server decides."""
+
+    entity: str = ""
+    project: str = ""
+    run_id: str = ""
+
+
+class Wishes(NamedTuple):
+    """What the user wants otherwise than the log says.
+
+    Attributes:
+        replace_tags: Old tag -> new tag.
+        console: Whether console output is uploaded.
+    """
+
+    name: str = ""
+    group: str = ""
+    job_type: str = ""
+    tags: Tuple[str, ...] = ()
+    replace_tags: Mapping[str, str] = {}
+    console: bool = True
+
+
+class Session:
+    """See the module.
+
+    Attributes:
+        offset: Where the last record that was added ends, in bytes.
+        run: The run's parameters; None until the log has said them.
+        bucket: What the server calls the run; None before `open`.
+        exit_code: Of the process; None until an exit record was added.
+        wants_position: Whether `locate` is to be driven before anything else.
+        wants_console_form: Whether `structured_console` should be known for the next `flush`.
+        structured_console: Whether the server takes console lines as JSON; None: nobody has asked it yet.
+        files: Files of the run, by path relative to `files/`, with their policy.
+        starting_step: Added to the step of every row.
+        n_rows, n_records, n_unreadable: Counted since the log's begin.
+        not_uploaded: What we cannot upload -> how often the log has it.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        wishes: Wishes = Wishes(),
+        *,
+        starting_step: Optional[int] = None,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
+        """Begin at the begin of a log.
+
+        Args:
+            batch_bytes: Of lines per post, about.
+            starting_step: For a resumed run, if somebody has asked the server for it before.
+        """
+        self.target = target
+        self.wishes = wishes
+        self.offset = 0
+        self.run: Optional[pb.RunRecord] = None
+        self.bucket: Optional[protocol.Bucket] = None
+        self.exit_code: Optional[int] = None
+        self.wants_position = False
+        self.structured_console: Optional[bool] = None
+        self.files: Dict[str, int] = {}
+        self.starting_step = starting_step or 0
+        self.n_rows = 0
+        self.n_records = 0
+        self.n_unreadable = 0
+        self.not_uploaded: Dict[str, int] = {}
+        self.config = RunConfig()
+        self.metrics = Metrics()
+        self.console = Console()
+        self._summary_tree = Summary()  # without the rows that wait in _unfolded
+        self._unfolded: Optional[Cut] = None
+        self._cutter = Cutter()
+        self._batch_bytes = batch_bytes
+        self._known_starting_step = starting_step
+        self._earlier_runtime_s = 0.0
+        self._resumed_id = ""  # what the server calls the run that this log goes on with
+        self._is_ours = False
+        self._offsets = {HISTORY: 0, EVENTS: 0, CONSOLE: 0}
+        self._batch = Batch()
+        self._alerts: List[pb.AlertRecord] = []
+        self._pending_row: Dict[str, Any] = {}
+        self._pending_step = 0
+        self._last_at_us = 0
+        self._final_exit_code: Optional[int] = None
+        self._config_memo = (-1, "")  # how many records were added when the config was last put into text
+        self._sent_config = ""
+        self._sent_summary = ""
+        self._run_changed = False
+        self._console_bytes = 0
+
+    # ---- records in
+
+    def add(self, payload: bytes, end: int) -> bool:
+        """Take one record; `end` is its end in the log.  What cannot be read is counted and passed over.
+
+        Returns:
+            Whether something is to be done before more is added: `locate`, or a `flush` of what waits.
+        """
+        if not self._add_row_of_known_layout(payload):
+            self._add_any(payload)
+        self.n_records += 1
+        self.offset = end
+        return self.wants_position or self._batch.n_bytes + self._console_bytes >= self._batch_bytes
+
+    def _add_row_of_known_layout(self, payload: bytes) -> bool:
+        if self.starting_step:
+            return False
+        cut = self._cutter.cut(payload)
+        if cut is None or len(cut.line) > MAX_LINE_BYTES:
+            return False
+        batch = self._batch
+        batch.history.append(cut.line)
+        batch.n_bytes += len(cut.line)
+        self.n_rows += 1
+        self._pending_row = {}
+        if self._is_ours and self.metrics.shape_summary:
+            self._summary_tree.fold(cut.row, self.metrics)
+        else:
+            if self._unfolded is not None and self._unfolded.layout is not cut.layout:
+                self._fold_rows()
+            self._unfolded = cut
+        return True
+
+    def _fold_rows(self) -> None:
+        """Take into the summary the last of the rows that were added since; each replaces the one before."""
+        if self._unfolded is not None:
+            row = self._unfolded.row
+            self._unfolded = None
+            if self._is_ours:
+                self._summary_tree.fold(row, self.metrics)
+            else:
+                self._summary_tree.tree["_step"] = row["_step"]
+
+    def _add_any(self, payload: bytes) -> None:
+        try:
+            record = pb.Record.FromString(payload)
+            kind = record.WhichOneof("record_type")
+            if kind == "history":
+                self._history(record.history)
+            elif kind is None:
+                self.n_unreadable += 1
+            elif kind in _NOT_UPLOADED:
+                name = _NOT_UPLOADED[kind]
+                self.not_uploaded[name] = self.not_uploaded.get(name, 0) + 1
+            elif kind not in _IGNORED:
+                getattr(self, "_" + kind)(getattr(record, kind))
+        except DecodeError:
+            self.n_unreadable += 1
+
+    def skip(self, end: int) -> None:
+        """Pass over a damaged piece of the log that ends at `end`."""
+        self.offset = end
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything waits to be sent."""
+        return bool(
+            self._batch.history
+            or self._batch.events
+            or self._batch.preempting
+            or self.console.changed
+            or self._alerts
+            or self._run_changed
+            or (self.run is not None and self.summary.text() != self._sent_summary)
+            or (self.run is not None and self._config_text() != self._sent_config)
+        )
+
+    @property
+    def summary(self) -> Summary:
+        """The summary of everything that was added."""
+        self._fold_rows()
+        return self._summary_tree
+
+    @property
+    def wants_console_form(self) -> bool:
+        return bool(self.console.changed) and self.structured_console is None
+
+    @property
+    def n_lines(self) -> Dict[str, int]:
+        """Where the server's streams end, by our count, once everything was acknowledged."""
+        return {**self._offsets, CONSOLE: self._offsets[CONSOLE] + self.console.n_lines}
+
+    @property
+    def runtime_s(self) -> float:
+        """How long the earlier parts of a resumed run ran, as the server knows it."""
+        return self._earlier_runtime_s
+
+    @property
+    def n_dropped(self) -> int:
+        """Lines that were too long for the server."""
+        return self._batch.n_dropped
+
+    def _header(self, record: pb.HeaderRecord) -> None:
+        self._is_ours = record.version_info.producer.startswith(OUR_PRODUCER)
+
+    def _run(self, record: pb.RunRecord) -> None:
+        self.config.apply(record.config)
+        self.config.telemetry.MergeFrom(record.telemetry)
+        self.summary.apply(record.summary)
+        kept = pb.RunRecord()
+        kept.CopyFrom(record)
+        for field in ("config", "summary", "telemetry", "settings", "_info"):
+            kept.ClearField(field)
+        self._run_changed = self.run is not None
+        self.wants_position = self.run is None and kept.resume
+        self.run = kept
+
+    def _history(self, record: pb.HistoryRecord) -> None:
+        row = row_tree(record.item)
+        self._pending_row = {}
+        self._cutter.learn(row)
+        if self.starting_step or "_step" not in row:
+            self._set_step(row, record.step.num)
+        self._add_row(row)
+
+    def _set_step(self, row: Dict[str, Any], step: int) -> None:
+        step = step or _integer(row.get("_step"))
+        row["_step"] = str(step + self.starting_step)
+
+    def _add_row(self, row: Dict[str, Any]) -> None:
+        self.n_rows += self._batch.add_history(text_of(row))
+        if self._is_ours:
+            self.summary.fold(row, self.metrics)
+        else:
+            self.summary.tree["_step"] = row["_step"]
+
+    def _footer(self, record: pb.FooterRecord) -> None:
+        """A part of a row that waits for its end; the whole comes as history, unless the log ends before."""
+        if not record.HasField("pending"):
+            return
+        self._pending_step = record.pending.step.num
+        merge(self._pending_row, row_tree(record.pending.item))
+
+    def _summary(self, record: pb.SummaryRecord) -> None:
+        step = self.summary.tree.get("_step")
+        self.summary.apply(record)
+        if not self._is_ours:
+            # The real client writes a row's summary before the row: of a run that was killed in between, the
+            # row did not happen.  Its own sync takes `_step` from the rows only, too.
+            if step is None:
+                self.summary.tree.pop("_step", None)
+            else:
+                self.summary.tree["_step"] = step
+        elif self.starting_step:
+            for item in record.update:
+                if item.key == "_step" or tuple(item.nested_key) == ("_step",):
+                    step = _integer(self.summary.tree.get("_step")) + self.starting_step
+                    self.summary.tree["_step"] = str(step)
+
+    def _config(self, record: pb.ConfigRecord) -> None:
+        self.config.apply(record)
+
+    def _files(self, record: pb.FilesRecord) -> None:
+        for file in record.files:
+            self.files[file.path] = file.policy
+
+    def _stats(self, record: pb.StatsRecord) -> None:
+        at_ns = _nanoseconds(record.timestamp)
+        row: Dict[str, Any] = {"_wandb": "true", "_timestamp": dumps(_seconds(at_ns))}
+        if self.run is not None:
+            row["_runtime"] = dumps(_seconds(at_ns - _nanoseconds(self.run.start_time)))
+        for item in record.item:
+            put(row, ("system." + item.key,), item.value_json)
+        self._batch.add_event(text_of(row))
+
+    def _output_raw(self, record: pb.OutputRawRecord) -> None:
+        self._last_at_us = _nanoseconds(record.timestamp) // 1000
+        if self.wishes.console:
+            self.console.write(record.output_type, record.line, self._last_at_us)
+            self._console_bytes += len(record.line)
+
+    def _output_logger(self, record: pb.OutputLoggerRecord) -> None:
+        if self.wishes.console:
+            at_us = self._last_at_us
+            if not at_us and self.run is not None:
+                at_us = _nanoseconds(self.run.start_time) // 1000
+            self.console.write_line(record.line, at_us)
+            self._console_bytes += len(record.line)
+
+    def _metric(self, record: pb.MetricRecord) -> None:
+        self._fold_rows()  # those before the definition do not follow it
+        self.metrics.add(record)
+        self.summary.redefine(record)
+
+    def _telemetry(self, record: pb.TelemetryRecord) -> None:
+        self.config.telemetry.MergeFrom(record)
+
+    def _environment(self, record: pb.EnvironmentRecord) -> None:
+        self.config.environment.MergeFrom(record)
+
+    def _alert(self, record: pb.AlertRecord) -> None:
+        self._alerts.append(record)
+
+    def _preempting(self, record: pb.RunPreemptingRecord) -> None:
+        self._batch.preempting = True
+
+    def _exit(self, record: pb.RunExitRecord) -> None:
+        if not record.not_complete:
+            self.exit_code = record.exit_code
+
+    # ---- requests out, answers in
+
+    def open(self) -> Steps:
+        """Make the run on the server, or find it there.
+
+        Raises:
+            SyncError: The log has not said which run it is.
+        """
+        response = yield self._upsert_all(self._known_run(), self._resumed_id)
+        self._opened(protocol.read_bucket(response))
+
+    def locate(self) -> Steps:
+        """Ask the server where a run goes on that another log has begun: step, lines, config, summary."""
+        self.wants_position = False
+        run = self._known_run()
+        entity = self.target.entity or run.entity
+        project = self.target.project or run.project
+        response = yield protocol.run_resume_status(entity, project, self.target.run_id or run.run_id)
+        status = protocol.read_resume_status(response)
+        if status is None:
+            return
+        self._resumed_id = status.id
+        self._earlier_runtime_s = status.runtime_s
+        next_step = 0 if status.last_step is None or not status.n_history else status.last_step + 1
+        n_history = status.n_history
+        if self._known_starting_step is None:
+            # Rows of our own logs may have gone on from the earlier part's step already.
+            self.starting_step = max(0, next_step - (run.starting_step if self._is_ours else 0))
+        else:
+            # An earlier upload, by another client, has begun here: what it brought is written again in its
+            # place.
+            n_history = max(0, n_history - max(0, next_step - self._known_starting_step))
+        self._offsets = {HISTORY: n_history, EVENTS: status.n_events, CONSOLE: status.n_console}
+        self.config.merge_from_server(status.config)
+        self._config_memo = (-1, "")
+        for key, value in status.summary.items():
+            if key not in self.summary.tree and key != "_step":
+                put(self.summary.tree, (key,), dumps(value), keep_empty=True)
+
+    def flush(self, uploaded: Sequence[str] = ()) -> Steps:
+        """Send everything that was added; when this is through, the server has it and `state()` may be kept.
+
+        Args:
+            uploaded: Files that have arrived since the last time.
+        """
+        assert self.bucket is not None, "flush before open"
+        yield from self._changed_parameters()
+        yield from self._posts({"uploaded": list(uploaded)} if uploaded else {})
+        while self._alerts:
+            alert = self._alerts[0]
+            where = (self.bucket.entity, self.bucket.project, self.bucket.name)
+            response = yield protocol.alert(*where, alert.title, alert.text, alert.level, alert.wait_duration)
+            protocol.read_answer(response, "NotifyScriptableRunAlert")
+            self._alerts.pop(0)
+
+    def end(self, exit_code: int) -> None:
+        """Say that the log has no more: `exit_code` counts if the log has none of its own.
+
+        A row that waits for its end is complete now.  Call it once, before the last files are made.
+        """
+        if self._pending_row:
+            row, self._pending_row = self._pending_row, {}
+            row.setdefault("_step", str(self._pending_step))
+            self._set_step(row, self._pending_step)
+            self._add_row(row)
+        self._final_exit_code = exit_code if self.exit_code is None else self.exit_code
+        if self.exit_code is None:
+            runtime = self.summary.tree.get("_runtime")
+            if self._is_ours and isinstance(runtime, str):
+                put(self.summary.tree, ("_wandb", "runtime"), str(_integer(runtime)))
+
+    def finish(self, uploaded: Sequence[str] = ()) -> Steps:
+        """Send what is left, and that the run is complete; `end` was called before."""
+        assert self.bucket is not None and self._final_exit_code is not None, "finish before open or end"
+        yield from self._changed_parameters()
+        if self._alerts:
+            yield from self.flush()
+        closing: Dict[str, Any] = {"uploaded": list(uploaded)} if uploaded else {}
+        yield from self._posts({**closing, "complete": True, "exitcode": self._final_exit_code})
+
+    def _opened(self, bucket: protocol.Bucket) -> None:
+        run = self._known_run()
+        self.bucket = bucket._replace(
+            entity=bucket.entity or self.target.entity or run.entity,
+            project=bucket.project or self.target.project or run.project,
+        )
+        self._sent_config = self._config_text()
+        self._run_changed = False
+
+    def _upsert_all(self, run: pb.RunRecord, bucket_id: str) -> Request:
+        wishes = self.wishes
+        environment = self.config.environment
+        tags = [wishes.replace_tags.get(tag, tag) for tag in (wishes.tags or run.tags)]
+        return protocol.upsert_bucket(
+            id=bucket_id or None,
+            name=self.target.run_id or run.run_id,
+            project=self.target.project or run.project or None,
+            entity=self.target.entity or run.entity or None,
+            groupName=wishes.group or run.run_group or None,
+            displayName=wishes.name or run.display_name or None,
+            notes=run.notes or None,
+            commit=run.git.commit or environment.git.commit or None,
+            config=self._config_text(),
+            host=run.host or None,
+            program=environment.program or None,
+            repo=run.git.remote_url or environment.git.remote_url or None,
+            jobType=wishes.job_type or run.job_type or None,
+            sweep=run.sweep_id or None,
+            tags=tags or None,
+        )
+
+    def _changed_parameters(self) -> Steps:
+        assert self.bucket is not None
+        run = self._known_run()
+        if self._run_changed:
+            response = yield self._upsert_all(run, self.bucket.id)
+            self._opened(protocol.read_bucket(response))
+            return
+        text = self._config_text()
+        if text != self._sent_config:
+            response = yield protocol.upsert_bucket(
+                name=self.bucket.name, project=self.bucket.project, entity=self.bucket.entity, config=text
+            )
+            protocol.read_bucket(response)
+            self._sent_config = text
+
+    def _posts(self, closing: Mapping[str, Any]) -> Steps:
+        assert self.bucket is not None
+        summary = self.summary.text()
+        if summary != self._sent_summary and self.summary.tree:
+            self._batch.summary = summary
+        batch, self._batch = self._batch, Batch()
+        self._batch.n_dropped = batch.n_dropped
+        console = self.console.take_changed()
+        self._console_bytes = 0
+        where = (self.bucket.entity, self.bucket.project, self.bucket.name)
+        for body in batch.posts(self._offsets, console, bool(self.structured_console), closing):
+            yield protocol.file_stream(*where, body)
+        self._offsets[HISTORY] += len(batch.history)
+        self._offsets[EVENTS] += len(batch.events)
+        self._sent_summary = summary
+
+    def _known_run(self) -> pb.RunRecord:
+        if self.run is None:
+            raise SyncError("the log has no run record", hint="nothing was logged before the process ended")
+        return self.run
+
+    def _config_text(self) -> str:
+        made_at, text = self._config_memo
+        if made_at != self.n_records:
+            text = self.config.text(self.metrics.wire())
+            self._config_memo = (self.n_records, text)
+        return text
+
+    # ---- what survives
+
+    def state(self) -> Dict[str, Any]:
+        """Return all that `restore` needs to go on from `offset`, as JSON.  Nothing may wait to be sent."""
+        assert not self._batch.history and not self._batch.events, "rows would be lost"
+        assert self.bucket is not None and self.run is not None
+        return {
+            "version": STATE_VERSION,
+            "offset": self.offset,
+            "run": base64.b64encode(self.run.SerializeToString()).decode(),
+            "bucket": list(self.bucket),
+            "exit_code": self.exit_code,
+            "structured_console": self.structured_console,
+            "files": self.files,
+            "starting_step": self.starting_step,
+            "n_rows": self.n_rows,
+            "n_records": self.n_records,
+            "n_unreadable": self.n_unreadable,
+            "n_dropped": self._batch.n_dropped,
+            "not_uploaded": self.not_uploaded,
+            "config": self.config.state(),
+            "metrics": self.metrics.state(),
+            "summary": self.summary.state(),
+            "console": self.console.state(),
+            "is_ours": self._is_ours,
+            "offsets": self._offsets,
+            "pending_row": self._pending_row,
+            "pending_step": self._pending_step,
+            "last_at_us": self._last_at_us,
+        }
+
+    @classmethod
+    def restore(
+        cls,
+        state: Mapping[str, Any],
+        target: Target,
+        wishes: Wishes = Wishes(),
+        *,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> Session:
+        """Return the session that `state` was taken of.  `open` it again before anything is sent.
+
+        Raises:
+            SyncError: The state is of another version.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise SyncError(f"the checkpoint's state has version {state.get('version')}, not {STATE_VERSION}")
+        session = cls(target, wishes, batch_bytes=batch_bytes)
+        session.offset = state["offset"]
+        session.run = pb.RunRecord.FromString(base64.b64decode(state["run"]))
+        session.bucket = protocol.Bucket(*state["bucket"])
+        session.exit_code = state["exit_code"]
+        session.structured_console = state["structured_console"]
+        session.files = dict(state["files"])
+        session.starting_step = state["starting_step"]
+        session.n_rows = state["n_rows"]
+        session.n_records = state["n_records"]
+        session.n_unreadable = state["n_unreadable"]
+        session.not_uploaded = dict(state["not_uploaded"])
+        session.config = RunConfig.restore(state["config"])
+        session.metrics = Metrics.restore(state["metrics"])
+        session._summary_tree = Summary.restore(state["summary"])
+        session.console = Console.restore(state["console"])
+        session._is_ours = state["is_ours"]
+        session._offsets = dict(state["offsets"])
+        session._batch.n_dropped = state["n_dropped"]
+        session._pending_row = dict(state["pending_row"])
+        session._pending_step = state["pending_step"]
+        session._last_at_us = state["last_at_us"]
+        return session
+
+
+def _seconds(nanoseconds: int) -> float:
+    """Return seconds, rounded as wandb rounds them."""
+    whole, rest = divmod(nanoseconds, NS_PER_S)
+    return whole + rest / NS_PER_S
+
+
+def _nanoseconds(timestamp: Any) -> int:
+    return int(timestamp.seconds) * NS_PER_S + int(timestamp.nanos)
+
+
+def _integer(text: Any) -> int:
+    """Return the whole part of a number's JSON text; 0 if it is none."""
+    try:
+        return int(text)
+    except (TypeError, ValueError):
+        pass
+    try:
+        return int(float(text))
+    except (TypeError, ValueError, OverflowError):
+        return 0
