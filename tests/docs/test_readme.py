@@ -1,0 +1,208 @@
+"""Every command and program in README.md runs, as it stands there.
+
+The blocks are run in order in one directory that has a `train.py`, against the local server.  The two that
+build an environment from the checkout, the demonstration and the installation, are run by `tox -e docs`; the
+one that runs all tests is what CI itself calls.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import pytest
+from log_view import LogView
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = """
+import time, wandb
+with wandb.init(project="readme", config={"lr": 0.1}) as run:
+    for step in range(60):
+        run.log({"loss": 1 / (step + 1)})
+        print("step", step, flush=True)
+        time.sleep(float(__import__("os").environ.get("PAUSE_S", "0")))
+"""
+
+
+def blocks() -> List[Tuple[str, str]]:
+    """Return (language, text) of each fenced block."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [(m[1], m[2]) for m in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S)]
+
+
+def block(language: str, containing: str) -> str:
+    """Return the one block of a language that contains a text."""
+    found = [text for name, text in blocks() if name == language and containing in text]
+    assert len(found) == 1, f"README.md has {len(found)} {language} blocks with {containing!r}"
+    return found[0]
+
+
+@pytest.fixture
+def shell(live_mock_server, tmp_path: Path) -> Dict[str, str]:
+    """The environment of somebody who has installed the package: its programs in PATH, the server's URL."""
+    Path("train.py").write_text(TRAIN)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, arguments in (("python", ""), ("wandb", "-m wandb")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        (programs / name).chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "WANDB_BASE_URL": live_mock_server.base_url,
+        "WANDB_API_KEY": live_mock_server.api_key,
+        "SCRATCH": str(tmp_path / "work" / "scratch"),
+        "SLURM_SUBMIT_DIR": str(tmp_path / "work"),
+        "SLURM_JOB_ID": "42",
+        "SLURM_JOB_NAME": "train",
+    }
+
+
+def run(script: str, environ: Dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def run_typing(script: str, environ: Dict[str, str], prompt: str, answer: str) -> str:
+    """Run a script on a terminal, answer its prompt, and return what it printed."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe("bash", ["bash", "-eu", "-c", script], environ)
+    shown = b""
+    answered = False
+    while True:
+        assert select.select([terminal], [], [], 60)[0], f"nothing more was printed: {shown.decode()}"
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+        if not answered and prompt.encode() in shown:
+            os.write(terminal, answer.encode() + b"\n")
+            answered = True
+    os.close(terminal)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0 and answered, shown.decode(errors="replace")
+    return shown.decode(errors="replace")
+
+
+def n_rows(server) -> List[int]:
+    return sorted(len(server.run(r["entity"], r["project"], r["name"])["history"]) for r in server.runs())
+
+
+def test_the_readme_begins_with_the_demonstration_and_then_the_tests() -> None:
+    shell_blocks = [text.strip() for language, text in blocks() if language == "sh"]
+    assert shell_blocks[:2] == ["python3 tools/demo.py", "./tools/test.sh"]
+    assert "./tools/test.sh" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, live_mock_server) -> None:
+    del shell["WANDB_API_KEY"]
+    program = block("python", "import wandb")
+    subprocess.run([sys.executable, "-c", program], env=shell, check=True, capture_output=True, timeout=60)
+    script = block("sh", "wandb login").replace(
+        "--host https://api.wandb.ai", f"--host {shell['WANDB_BASE_URL']}"
+    )
+    shown = run_typing(script, shell, "from your profile: ", live_mock_server.api_key)
+    assert "loss" in shown and live_mock_server.api_key not in shown
+    assert n_rows(live_mock_server) == [100]
+
+
+def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_mock_server) -> None:
+    Path(shell["SCRATCH"]).mkdir()
+    record, pack, unpack = (
+        block("sh", part) for part in ("WANDB_DIR=", 'tar -C "$SCRATCH"', "carried/wandb")
+    )
+    without_server = {name: value for name, value in shell.items() if not name.startswith("WANDB_")}
+    run(record, without_server)
+    run(pack, without_server)
+    run(unpack, shell)
+    assert n_rows(live_mock_server) == [60]
+    run(record, without_server)
+    run(pack, without_server)
+    live_mock_server.clear_requests()
+    run(unpack, shell)
+    assert n_rows(live_mock_server) == [60, 60]
+    assert sum(request["path"].endswith("/file_stream") for request in live_mock_server.requests()) == 1
+
+
+def test_the_cron_line_syncs_also_when_two_overlap(shell, live_mock_server) -> None:
+    command = block("cron", "wandb sync").strip().split(None, 5)[5]
+    project = Path(shell["HOME"]) / "project"
+    project.mkdir()
+    (project / "train.py").write_text(TRAIN)
+    run("WANDB_MODE=offline python train.py", {**shell, "WANDB_DIR": str(project)})
+    first, second = (
+        subprocess.Popen(["sh", "-c", command], env=shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    )
+    outputs = [process.communicate(timeout=120) for process in (first, second)]
+    assert 0 in (first.returncode, second.returncode), outputs
+    assert n_rows(live_mock_server) == [60]
+    done = subprocess.run(["sh", "-c", command], env=shell, capture_output=True, timeout=60)
+    assert done.returncode == 0 and not done.stdout and not done.stderr
+
+
+def test_the_slurm_job_ends_in_order_at_sigterm_and_the_next_job_uploads_it(shell, live_mock_server) -> None:
+    train, sync = (block("sbatch", part) for part in ("--job-name=train", "--job-name=sync"))
+    Path("job.sh").write_text(train)
+    job = subprocess.Popen(["bash", "job.sh"], env={**shell, "PAUSE_S": "0.05"}, stdout=subprocess.PIPE)
+    assert job.stdout is not None and job.stdout.readline()
+    time.sleep(0.3)
+    job.send_signal(signal.SIGTERM)
+    job.wait(60)
+    job.stdout.close()
+    view = LogView(next(Path("wandb").glob("offline-run-*/*.wandb")))
+    assert view.kinds()[-1] == "exit" and view.of("run")[0].display_name == "train-42"
+    run(sync, shell)
+    assert n_rows(live_mock_server) == [len(view.rows())]
+
+
+@pytest.mark.docs
+def test_the_demonstration_does_what_it_says_on_a_fresh_clone(tmp_path: Path) -> None:
+    clone = _fresh_clone(tmp_path)
+    done = subprocess.run(
+        block("sh", "tools/demo.py"), shell=True, cwd=clone, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing is missing, nothing is double" in done.stdout and "page: http://127.0.0.1" in done.stdout
+
+
+@pytest.mark.docs
+def test_the_installation_gives_the_commands(tmp_path: Path) -> None:
+    clone = _fresh_clone(tmp_path)
+    subprocess.run(
+        block("sh", "pip install"), shell=True, cwd=clone, check=True, capture_output=True, timeout=900
+    )
+    for program in ("wandb", "wb", "wandb-sync"):
+        subprocess.run(
+            [clone / "env" / "bin" / program, "--help"], check=True, capture_output=True, timeout=60
+        )
+
+
+def _fresh_clone(tmp_path: Path) -> Path:
+    clone = tmp_path / "clone"
+    if (ROOT / ".git").exists():
+        subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    else:
+        shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".tox", ".venv"))
+    return clone

@@ -1,0 +1,107 @@
+"""Several threads of one process, and children of it: nothing interleaves, nothing is lost, nobody waits for
+ever."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from log_view import LogView
+
+import wandb
+from wandb.errors import UsageError
+
+
+def test_rows_of_many_threads_are_whole_and_each_has_a_step_of_its_own(wandb_init_run) -> None:
+    def work(name: int) -> None:
+        for number in range(200):
+            wandb_init_run.log({f"t{name}": number, "nested": {"x": number}})
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wandb_init_run.finish()
+    view = LogView(wandb_init_run.sync_dir)
+    rows = view.rows()
+    assert [row["_step"] for row in rows] == list(range(1600)) and not view.lost
+    for name in range(8):
+        assert [row[f"t{name}"] for row in rows if f"t{name}" in row] == list(range(200))
+
+
+@pytest.mark.wandb_args(
+    init={"settings": {"console": "off", "silent": True, "x_disable_stats": True, "x_disable_meta": True}}
+)
+def test_a_forked_child_cannot_write_into_the_parent_s_log_and_may_have_a_run_of_its_own(
+    wandb_init_run,
+) -> None:
+    wandb_init_run.log({"a": 1})
+    size = os.path.getsize(wandb_init_run._directory.log)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            try:
+                wandb_init_run.log({"a": 2})
+            except UsageError as error:
+                assert "parent" in str(error)
+                assert wandb.run is None
+                own = wandb.init(mode="offline", settings={"console": "off", "silent": True})
+                own.log({"child": 1})
+                own.finish()
+                status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.path.getsize(wandb_init_run._directory.log) == size
+    wandb_init_run.log({"a": 3})
+    wandb_init_run.finish()
+    assert [row["a"] for row in LogView(wandb_init_run.sync_dir).rows()] == [1, 3]
+    logs = [LogView(path) for path in Path("wandb").glob("offline-run-*/*.wandb")]
+    assert len(logs) == 2 and any(view.rows() == [{"child": 1, "_step": 0}] for view in logs)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_a_busy_parent_end(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(f"""
+import multiprocessing, threading
+import wandb
+
+def work(number):
+    return number * 2
+
+if __name__ == "__main__":
+    run = wandb.init(mode="offline", settings={{"silent": True, "x_stats_sampling_interval": 0.1}})
+    stop = threading.Event()
+    def spam():
+        while not stop.is_set():
+            run.log({{"x": 1}})
+            print("noise")
+    threads = [threading.Thread(target=spam) for _ in range(3)]
+    for t in threads: t.start()
+    context = multiprocessing.get_context("{method}")
+    for _ in range(3):
+        with context.Pool(3) as pool:
+            assert pool.map(work, range(20)) == [n * 2 for n in range(20)]
+    stop.set()
+    for t in threads: t.join()
+    run.finish()
+""")
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    logs = list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    assert len(logs) == 1
+    view = LogView(logs[0])
+    assert (
+        view.kinds()[-1] == "exit"
+        and not view.lost
+        and [r["_step"] for r in view.rows()] == list(range(len(view.rows())))
+    )

@@ -1,0 +1,30 @@
+"""define_metric: step metrics, by name and by glob, values of the axis filled in."""
+
+import wandb
+
+run = wandb.init()
+wandb.define_metric("epoch")
+wandb.define_metric("val/*", step_metric="epoch")
+run.define_metric("train/loss", step_metric="batch", step_sync=True)
+run.define_metric("plain", step_metric="undefined_axis", step_sync=False)
+hidden = run.define_metric("secret", hidden=True)
+run.log({"epoch": 0, "val/loss": 3.0})
+for batch in range(3):
+    run.log({"batch": batch, "train/loss": 1.0 / (batch + 1)})
+run.log({"train/loss": 0.1, "secret": 1})
+run.log({"val/loss": 2.0})
+run.log({"epoch": 1})
+run.log({"val/acc": 0.5, "plain": 5, "undefined_axis": 2})
+run.log({"val/acc": 0.6, "plain": 6})
+run.define_metric("train/*", step_metric="epoch")
+run.log({"train/acc": 0.7, "epoch": 2})
+run.log({"train/acc": 0.8})
+run.define_metric("train/loss", step_metric="epoch", overwrite=True)
+run.log({"train/loss": 0.01})
+run.define_metric("inner.loss", step_metric="progress.batch")
+run.define_metric("flat", step_metric="progress.batch")
+run.log({"progress": {"batch": 5}})
+run.log({"inner": {"loss": 1, "other": 2}})
+run.log({"flat": 1})
+run.log({"flat": 2})
+run.finish()

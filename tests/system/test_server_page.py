@@ -1,0 +1,348 @@
+"""The server's web page in a real browser: Chromium without a window, spoken to over its debugging pipe."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+from urllib.parse import quote
+
+import pytest
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+WAIT_S = 60
+
+# Chromium's debugging pipe is the file descriptors 3 and 4.
+ON_3_AND_4 = """
+import fcntl, os, sys
+commands, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(commands, 3), os.dup2(answers, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+UPSERT = """mutation Upsert($input: UpsertBucketInput!) { upsertBucket(input: $input) { bucket { id } } }"""
+EVIL = (
+    "<img src=x onerror=\"document.body.dataset.hacked='yes'\">"
+    "<script>document.body.dataset.hacked='yes'</script>"
+)
+
+
+class Browser:
+    """One page of a headless Chromium."""
+
+    def __init__(self, profile: Path) -> None:
+        found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+        if found is None:
+            pytest.fail("Chromium is needed to test the page: apt-get update && apt-get install -y chromium")
+        (commands, self._out), (self._in, answers) = os.pipe(), os.pipe()
+        flags = (
+            "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+            "--disable-background-networking --disable-component-update --disable-sync "
+            "--remote-debugging-pipe --window-size=1280,900"
+        )
+        command = [found, *flags.split(), f"--user-data-dir={profile}"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ON_3_AND_4, str(commands), str(answers), *command],
+            pass_fds=(commands, answers),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(commands)
+        os.close(answers)
+        self._buffer = b""
+        self._next = 0
+        self._session = ""
+        self.complaints: List[str] = []  # what the page's console says: errors, and what its CSP forbade
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> Dict[str, Any]:
+        """One command of the DevTools protocol."""
+        self._next += 1
+        message: Dict[str, Any] = {"id": self._next, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._next:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                result: Dict[str, Any] = answer["result"]
+                return result
+            if answer.get("method") == "Log.entryAdded":
+                self.complaints.append(answer["params"]["entry"]["text"])
+            elif answer.get("method") == "Runtime.exceptionThrown":
+                self.complaints.append(json.dumps(answer["params"]["exceptionDetails"]))
+
+    def _read(self) -> Dict[str, Any]:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._in], [], [], WAIT_S)
+            data = os.read(self._in, 1 << 20) if ready else b""
+            if not ready:
+                raise RuntimeError(f"Chromium has not answered for {WAIT_S} s")
+            if not data:
+                raise RuntimeError("Chromium ended")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\0")
+        found: Dict[str, Any] = json.loads(line)
+        return found
+
+    def js(self, expression: str) -> Any:
+        """The value of an expression (or of what it promises) in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str) -> Any:
+        """Wait until an expression is true and return its value."""
+        end = time.monotonic() + WAIT_S
+        while True:
+            try:
+                value = self.js(expression)
+            except RuntimeError:  # the document is being replaced just now
+                value = None
+            if value:
+                return value
+            if time.monotonic() > end:
+                pytest.fail(f"not true in {WAIT_S} s: {expression}\n{self.js('document.body.innerText')}")
+            time.sleep(0.05)
+
+    def go(self, url: str) -> None:
+        """Open an address and wait until the page has its data."""
+        self.call("Page.navigate", url=url)
+        self.wait_for(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
+        self.wait_for("document.body.dataset.ready === 'yes' || document.body.className === 'login'")
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._in)
+        os.close(self._out)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser, mock_server: Any) -> Browser:
+    """A browser that is logged in on the server."""
+    chromium.call("Network.clearBrowserCookies")
+    link = mock_server.backend.access.new_login_link()
+    chromium.call("Page.navigate", url=f"{mock_server.base_url}/login?link={link}")
+    chromium.wait_for("location.pathname === '/' && document.body.dataset.ready === 'yes'")
+    chromium.complaints.clear()
+    return chromium
+
+
+def record(server: Any, run_id: str, n_rows: int = 200, project: str = "shop", **fields: Any) -> None:
+    """A run with two curves, some console lines and a file."""
+    config = {"lr": {"value": 0.01}, "model": {"value": {"depth": 3}}}
+    run = {"modelName": project, "name": run_id, "config": json.dumps(config), **fields}
+    server.graphql(UPSERT, {"input": run})
+    rows = [
+        json.dumps({"_step": i, "_runtime": i * 0.5, "loss": math.exp(-i / 40), "acc": {"val": i / n_rows}})
+        for i in range(n_rows)
+    ]
+    console = [
+        json.dumps({"ts": "2026-01-02T03:04:05.000000", "content": f"step {i} \x1b[31mred\x1b[0m"})
+        for i in range(30)
+    ]
+    server.call(
+        "POST",
+        f"/files/local/{project}/{run_id}/file_stream",
+        {
+            "files": {
+                "wandb-history.jsonl": {"offset": 0, "content": rows},
+                "output.log": {"offset": 0, "content": console},
+                "wandb-summary.json": {
+                    "offset": 0,
+                    "content": [json.dumps({"loss": 0.01, "best": math.nan})],
+                },
+            },
+            "complete": True,
+            "exitcode": 0,
+        },
+    )
+
+
+def test_without_a_login_the_page_shows_a_form_and_no_data(chromium: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1")
+    chromium.call("Network.clearBrowserCookies")
+    chromium.call("Page.navigate", url=f"{mock_server.base_url}/local/shop")
+    chromium.wait_for("document.querySelector('form input[type=password]') !== null")
+    assert "r1" not in chromium.js("document.documentElement.innerHTML")
+    assert chromium.js("fetch('/page/projects').then((answer) => answer.status)") == 401
+
+
+def test_a_wrong_key_is_refused_and_the_right_key_leads_to_the_page_that_was_asked_for(
+    chromium: Browser, mock_server: Any
+) -> None:
+    record(mock_server, "r1")
+    chromium.call("Network.clearBrowserCookies")
+    chromium.call("Page.navigate", url=f"{mock_server.base_url}/local/shop")
+    for key, expected in (
+        ("0" * 40, "document.body.innerText.includes('not an API key')"),
+        (
+            mock_server.api_key,
+            "location.pathname === '/local/shop' && document.body.innerText.includes('1 runs')",
+        ),
+    ):
+        chromium.wait_for("document.querySelector('input') !== null && document.readyState === 'complete'")
+        chromium.js(
+            f"document.querySelector('input').value = '{key}'; document.querySelector('form').submit()"
+        )
+        chromium.wait_for(expected)
+
+
+def test_a_login_link_opens_the_page_once(browser: Browser, mock_server: Any) -> None:
+    link = mock_server.backend.access.new_login_link()
+    assert mock_server.backend.access.use_login_link(link)
+    browser.call("Network.clearBrowserCookies")
+    browser.call("Page.navigate", url=f"{mock_server.base_url}/login?link={link}")
+    browser.wait_for("document.body.innerText.includes('used already')")
+
+
+def test_projects_and_runs_are_listed_sorted_and_filtered(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "a1", displayName="alpha", tags=["x"])
+    record(mock_server, "b2", displayName="beta", groupName="grp")
+    browser.go(f"{mock_server.base_url}/")
+    assert browser.js("document.querySelector('tbody').innerText").startswith("local/shop\t2")
+    browser.go(f"{mock_server.base_url}/local/shop")
+    names = "[...document.querySelectorAll('tbody tr td:first-child')].map((cell) => cell.innerText).join()"
+    heads = "[...document.querySelectorAll('th')].map((head) => head.innerText)"
+    assert {"name", "state", "loss", "config.lr", "config.model.depth"} <= set(browser.js(heads))
+    assert browser.js(names) == "beta,alpha"  # the newest first
+    browser.js("document.querySelector('th').click()")
+    assert browser.js(names) == "alpha,beta"
+    browser.js("document.querySelector('th').click()")
+    assert browser.js(names) == "beta,alpha"
+    browser.js(
+        "const f = document.querySelector('input'); f.value = 'GRP'; f.dispatchEvent(new Event('input'))"
+    )
+    assert browser.js(names) == "beta"
+    assert browser.complaints == []
+
+
+def test_a_run_shows_its_curves_config_console_and_files(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1", notes="my notes")
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for(
+        "[...document.querySelectorAll('figure .value')].filter((v) => v.innerText).length === 2"
+    )
+    figures = "[...document.querySelectorAll('figure .name')].map((name) => name.innerText).join()"
+    assert browser.js(figures) == "acc.val,loss"
+    inked = """(() => { const c = document.querySelector('canvas');
+        const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        return data.some((v, i) => i % 4 === 3 && v > 0); })()"""
+    assert browser.js(inked)
+    text = "document.getElementById('main').innerText"
+    assert "my notes" in browser.js(text) and "finished" in browser.js(text)
+    browser.js("location.hash = '#config'")
+    browser.wait_for(f"{text}.includes('model.depth')")
+    assert "best\tNaN" in browser.js(text)
+    browser.js("location.hash = '#console'")
+    browser.wait_for("document.querySelectorAll('.console div').length === 30")
+    assert browser.js("document.querySelector('.console div span[style]').innerText") == "red"
+    browser.js("location.hash = '#files'")
+    browser.wait_for(f"{text}.includes('No file was uploaded.')")
+    assert browser.complaints == []
+
+
+def test_new_rows_appear_without_a_reload(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1", n_rows=10)
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for("document.querySelector('figure .value')?.innerText")
+    row = json.dumps({"_step": 10, "_runtime": 9.0, "loss": 77.5})
+    post = {"files": {"wandb-history.jsonl": {"offset": 10, "content": [row]}}}
+    mock_server.call("POST", "/files/local/shop/r1/file_stream", post)
+    browser.wait_for("[...document.querySelectorAll('figure .value')].some((v) => v.innerText === '77.5')")
+    browser.wait_for("document.querySelector('.state').innerText === 'running'")
+
+
+def test_nothing_that_a_client_wrote_is_run_by_the_browser(browser: Browser, mock_server: Any) -> None:
+    run = {
+        "modelName": EVIL.replace("/", ""),
+        "name": "evil",
+        "displayName": EVIL,
+        "notes": EVIL,
+        "groupName": EVIL,
+        "jobType": EVIL,
+        "host": EVIL,
+        "tags": [EVIL],
+        "config": json.dumps({EVIL: {"value": EVIL}}),
+    }
+    project = run["modelName"]
+    mock_server.graphql(UPSERT, {"input": run})
+    line = json.dumps({"content": EVIL, "label": EVIL, "ts": EVIL})
+    names = [f"{EVIL.replace('/', '_')}.html", "page.html"]
+    quoted = quote(project, safe="")
+    mock_server.call(
+        "POST",
+        f"/files/local/{quoted}/evil/file_stream",
+        {
+            "files": {
+                "wandb-history.jsonl": {
+                    "offset": 0,
+                    "content": [json.dumps({"_step": 0, EVIL: 1, "s": EVIL})],
+                },
+                "wandb-summary.json": {"offset": 0, "content": [json.dumps({EVIL: EVIL})]},
+                "output.log": {"offset": 0, "content": [line, EVIL]},
+            }
+        },
+    )
+    mutation = """mutation Files($project: String, $files: [String!]!) { createRunFiles(input:
+        {projectName: $project, runName: "evil", files: $files}) { files { uploadUrl } } }"""
+    made = mock_server.graphql(mutation, {"project": project, "files": names})["createRunFiles"]["files"]
+    for file in made:
+        mock_server.call("PUT", file["uploadUrl"][len(mock_server.base_url) :], EVIL.encode())
+    shown = json.dumps(EVIL)
+    browser.go(f"{mock_server.base_url}/")
+    assert browser.js(f"document.body.innerText.includes({json.dumps(project)})")
+    browser.go(f"{mock_server.base_url}/local/{quoted}")
+    assert browser.js(f"document.body.innerText.includes({shown})")
+    browser.go(f"{mock_server.base_url}/local/{quoted}/runs/evil")
+    for tab in ("system", "charts", "config", "console", "files"):
+        browser.js(f"location.hash = '#{tab}'")
+        browser.wait_for(f"document.querySelector('.tabs a[aria-current]').hash === '#{tab}'")
+        browser.wait_for(f"document.body.innerText.includes({shown})")
+    browser.js("document.querySelectorAll('td a')[0].click()")
+    browser.wait_for("document.querySelector('.preview pre') !== null")
+    assert browser.js("document.body.dataset.hacked === undefined && document.scripts.length === 1")
+    assert browser.complaints == []
+    answer = browser.js(
+        f"fetch('/files/local/{quoted}/evil/page.html').then((a) => a.headers.get('content-disposition')"
+        " + a.headers.get('content-security-policy'))"
+    )
+    assert answer.startswith("attachment") and "sandbox" in answer
+
+
+def test_a_hundred_thousand_rows_are_drawn_from_few_points(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1", n_rows=100_000)
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for(
+        "[...document.querySelectorAll('figure .value')].filter((v) => v.innerText).length === 2"
+    )
+    sent = browser.js(
+        "fetch('/page/curves/local/shop/r1/history?key=loss').then((a) => a.json())"
+        ".then((a) => a.curves.loss.x.length)"
+    )
+    assert 500 < sent <= 1000

@@ -1,0 +1,393 @@
+"""Transports: what the port promises, held by each of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+from simulated_server import API_KEY, Answer, Cut, SimulatedServer
+
+from wandb.errors import AuthenticationError, CommError, RejectedError, TransientError, UsageError
+from wandb_sync import protocol
+from wandb_sync.transport.base import FileBody, Request, Response, Transport, checked, retry_after_s
+from wandb_sync.transport.dry_run import DryRun
+from wandb_sync.transport.http import HttpTransport
+from wandb_sync.transport.retry import Retry
+from wandb_sync.transport.throttle import Throttle
+
+
+@pytest.fixture(params=["simulated", "http", "stacked"])
+def both(request: pytest.FixtureRequest) -> Iterator[Tuple[SimulatedServer, Transport]]:
+    """The server, and a transport that leads to it."""
+    server = SimulatedServer()
+    if request.param == "simulated":
+        yield server, server
+        return
+    with server.listen() as base_url:
+        http = HttpTransport(base_url, API_KEY)
+        yield server, http if request.param == "http" else Retry(Throttle(http), deadline_s=0.0)
+        http.close()
+
+
+def test_an_answer_comes_back(both: Tuple[SimulatedServer, Transport]) -> None:
+    _, transport = both
+    response = transport.send(protocol.viewer())
+    assert response.status == 200 and response.json()["data"]["viewer"]["entity"] == "someone"
+
+
+@pytest.mark.parametrize(
+    "status, error, is_transient",
+    [
+        (400, RejectedError, False),
+        (403, RejectedError, False),
+        (404, RejectedError, False),
+        (409, RejectedError, False),
+        (413, RejectedError, False),
+        (501, RejectedError, False),
+        (401, AuthenticationError, False),
+        (408, TransientError, True),
+        (429, TransientError, True),
+        (500, TransientError, True),
+        (502, TransientError, True),
+        (503, TransientError, True),
+    ],
+)
+def test_each_status_has_its_error(
+    both: Tuple[SimulatedServer, Transport], status: int, error: type, is_transient: bool
+) -> None:
+    server, transport = both
+    server.fail = lambda operation, n: Answer(status)
+    with pytest.raises(error) as caught:
+        transport.send(protocol.file_stream("e", "p", "r", b"{}"))
+    assert caught.value.status == status
+    assert isinstance(caught.value, TransientError) is is_transient
+    assert "as the test wished" in str(caught.value)
+
+
+def test_a_conflict_may_pass_for_a_run_that_is_being_made(both: Tuple[SimulatedServer, Transport]) -> None:
+    server, transport = both
+    server.fail = lambda operation, n: Answer(409)
+    with pytest.raises(TransientError):
+        transport.send(protocol.upsert_bucket(name="r"))
+
+
+@pytest.mark.parametrize("cut", list(Cut))
+def test_a_broken_connection_is_transient(both: Tuple[SimulatedServer, Transport], cut: Cut) -> None:
+    server, transport = both
+    server.fail = lambda operation, n: cut
+    with pytest.raises(TransientError):
+        transport.send(protocol.upsert_bucket(name="r"))
+    assert len(server.runs) == (1 if cut is Cut.AFTER else 0)
+
+
+def test_files_are_read_when_they_are_sent(both: Tuple[SimulatedServer, Transport], tmp_path: Path) -> None:
+    server, transport = both
+    transport.send(protocol.upsert_bucket(name="r", project="p"))
+    response = transport.send(protocol.create_run_files("someone", "p", "r", ["a", "empty"]))
+    places = protocol.read_uploads(response, ["a", "empty"])
+    (tmp_path / "a").write_bytes(b"x" * 100_000)
+    (tmp_path / "empty").write_bytes(b"")
+    for place, n_bytes in zip(places, (100_000, 0)):
+        transport.send(protocol.upload(place, FileBody(str(tmp_path / place.path), n_bytes)))
+    assert {path: len(data) for path, data in server.run("r").files.items()} == {"a": 100_000, "empty": 0}
+
+
+def test_a_graphql_error_is_final() -> None:
+    response = Response(200, json.dumps({"errors": [{"message": "no such project"}]}).encode())
+    with pytest.raises(RejectedError, match="no such project"):
+        protocol.read_bucket(response)
+
+
+def test_an_answer_that_is_no_json_may_pass() -> None:
+    with pytest.raises(TransientError):
+        protocol.read_bucket(Response(200, b"<html>a proxy says hello</html>"))
+
+
+def test_features_that_a_server_does_not_know_are_off() -> None:
+    assert protocol.read_features(Response(200, b'{"errors": [{"message": "no such field"}]}')) == {}
+    assert protocol.read_features(Response(200, b'{"data": {"serverInfo": null}}')) == {}
+
+
+def test_upload_urls_are_matched_by_name_and_none_may_be_missing() -> None:
+    files = [{"name": "b", "uploadUrl": "/b"}, {"name": "a", "uploadUrl": "/a"}]
+    data = {"createRunFiles": {"uploadHeaders": ["X-A: 1:2"], "files": files}}
+    response = Response(200, json.dumps({"data": data}).encode())
+    assert [(u.path, u.url, u.headers) for u in protocol.read_uploads(response, ["a", "b"])] == [
+        ("a", "/a", {"X-A": "1:2"}),
+        ("b", "/b", {"X-A": "1:2"}),
+    ]
+    with pytest.raises(RejectedError):
+        protocol.read_uploads(response, ["a", "c"])
+
+
+@pytest.mark.parametrize(
+    "text, seconds",
+    [
+        ("5", 5.0),
+        ("0.5", 0.5),
+        ("", None),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
+        ("-3", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, seconds: Optional[float]) -> None:
+    assert retry_after_s({"retry-after": text}, now_s=60.0) == seconds
+
+
+# ---- HTTP
+
+
+class _Recorder:
+    """An HTTP server that answers 200 and remembers what it was asked."""
+
+    def __init__(self, status: int = 200, headers: Dict[str, str] = {}) -> None:
+        recorder = self
+        self.requests: List[Tuple[str, Dict[str, str]]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_any(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                lower = {name.lower(): value for name, value in self.headers.items()}
+                recorder.requests.append((self.path, lower))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            do_GET = do_POST = do_PUT = do_any
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.door = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.door.server_address[1]}"
+        threading.Thread(target=self.door.serve_forever, args=(0.02,), daemon=True).start()
+
+    def __enter__(self) -> "_Recorder":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.door.shutdown()
+        self.door.server_close()
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(local_netrc: Path) -> None:
+    with _Recorder() as server, _Recorder() as storage:
+        host = storage.url.split("//")[1].split(":")[0]
+        local_netrc.write_text(f"machine {host} login user password {API_KEY}\n")
+        transport = HttpTransport(server.url + "/prefix", API_KEY)
+        transport.send(Request("x", "POST", "/graphql", b"{}"))
+        transport.send(Request("upload", "PUT", storage.url + "/bucket/a?signature=secret", b"data"))
+        transport.send(Request("upload", "PUT", server.url + "/prefix/upload/a", b"data"))
+        transport.send(Request("upload", "PUT", "/upload/b", b"data"))
+        transport.close()
+    (path, headers), (_, own_upload), (relative, relative_upload) = server.requests
+    assert path == "/prefix/graphql" and headers["authorization"].startswith("Basic ")
+    assert "authorization" not in own_upload and "authorization" not in relative_upload
+    assert relative == "/upload/b"
+    assert "authorization" not in storage.requests[0][1]
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with _Recorder() as other, _Recorder(302, {"Location": "http://127.0.0.1:1/"}) as server:
+        with pytest.raises(RejectedError, match="redirects"):
+            HttpTransport(server.url, API_KEY).send(Request("x", "POST", "/graphql", b"{}"))
+    assert other.requests == []
+
+
+def test_neither_key_nor_signature_shows_in_reprs_and_errors() -> None:
+    transport = HttpTransport("http://127.0.0.1:1", API_KEY)
+    texts = [repr(transport)]
+    for url in ("/graphql", "http://127.0.0.1:1/bucket/a?signature=secret"):
+        with pytest.raises(TransientError) as caught:
+            transport.send(Request("x", "PUT", url, b""))
+        texts += [str(caught.value), repr(caught.value), repr(caught.value.__context__)]
+    assert not [text for text in texts if API_KEY in text or "secret" in text or "YXBpO" in text]
+
+
+def test_connections_are_used_again() -> None:
+    with SimulatedServer().listen() as base_url:
+        transport = HttpTransport(base_url, API_KEY)
+        for _ in range(5):
+            transport.send(protocol.viewer())
+        pools = transport._adapter.poolmanager.pools
+        (pool,) = [pools[key] for key in pools.keys()]
+        assert (pool.num_connections, pool.num_requests) == (1, 5)
+        transport.close()
+
+
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _Recorder() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "")
+        HttpTransport("http://wandb.invalid", API_KEY).send(Request("x", "POST", "/graphql", b"{}"))
+    assert proxy.requests[0][0] == "http://wandb.invalid/graphql"
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "ftp://x", "http://"])
+def test_what_is_no_server_is_refused_at_once(url: str) -> None:
+    with pytest.raises(UsageError):
+        HttpTransport(url)
+
+
+# ---- retry
+
+
+class _Flaky:
+    """Fails as told, then answers."""
+
+    def __init__(self, *errors: CommError) -> None:
+        self.errors = list(errors)
+        self.n_sent = 0
+
+    def send(self, request: Request) -> Response:
+        self.n_sent += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return Response(200)
+
+    def close(self) -> None:
+        pass
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.waits: List[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now_s += seconds
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+REQUEST = Request("x", "POST", "/x")
+
+
+def retry(flaky: _Flaky, clock: _Clock, **options: Any) -> Retry:
+    return Retry(
+        flaky, sleep=clock.sleep, monotonic=clock.monotonic, uniform=lambda low, high: high, **options
+    )
+
+
+def test_what_may_pass_is_tried_again_with_longer_and_longer_waits() -> None:
+    flaky, clock = _Flaky(*[TransientError("no") for _ in range(8)]), _Clock()
+    assert retry(flaky, clock).send(REQUEST).status == 200
+    assert clock.waits == [2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_what_will_not_pass_is_not_tried_again() -> None:
+    flaky, clock = _Flaky(RejectedError("no", status=404)), _Clock()
+    with pytest.raises(RejectedError):
+        retry(flaky, clock).send(REQUEST)
+    assert flaky.n_sent == 1 and clock.waits == []
+
+
+def test_the_server_may_say_how_long_to_wait() -> None:
+    flaky, clock = _Flaky(TransientError("busy", retry_after_s=17.0)), _Clock()
+    retry(flaky, clock).send(REQUEST)
+    assert clock.waits == [17]
+
+
+def test_after_the_deadline_the_last_error_goes_up() -> None:
+    flaky, clock = _Flaky(*[TransientError(str(n)) for n in range(100)]), _Clock()
+    with pytest.raises(TransientError):
+        retry(flaky, clock, deadline_s=100).send(REQUEST)
+    assert sum(clock.waits) <= 100
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
+    flaky, clock = _Flaky(TransientError("busy", retry_after_s=3600.0)), _Clock()
+    with pytest.raises(TransientError):
+        retry(flaky, clock, deadline_s=600).send(REQUEST)
+    assert clock.waits == []
+
+
+def test_whoever_waits_long_says_for_what() -> None:
+    told: List[Tuple[str, float]] = []
+    flaky, clock = _Flaky(*[TransientError("no answer") for _ in range(3)]), _Clock()
+    retry(flaky, clock, tell=lambda request, error, wait_s: told.append((error.message, wait_s))).send(
+        REQUEST
+    )
+    assert told == [("no answer", 4.0), ("no answer", 8.0)]
+
+
+def test_a_stop_ends_the_waiting() -> None:
+    stop = threading.Event()
+    stop.set()
+    flaky = _Flaky(TransientError("no"))
+    with pytest.raises(TransientError):
+        Retry(flaky, stop=stop).send(REQUEST)
+    assert flaky.n_sent == 1
+
+
+def test_waits_differ_from_one_client_to_the_next() -> None:
+    def waits() -> List[float]:
+        clock = _Clock()
+        flaky = _Flaky(*[TransientError("no") for _ in range(5)])
+        Retry(flaky, sleep=clock.sleep, monotonic=clock.monotonic).send(REQUEST)
+        return clock.waits
+
+    assert waits() != waits()
+
+
+# ---- throttle
+
+
+def test_requests_are_held_to_their_rate() -> None:
+    clock = _Clock()
+    throttle = Throttle(_Flaky(), requests_per_s=2.0, burst=3, sleep=clock.sleep, monotonic=clock.monotonic)
+    for _ in range(7):
+        throttle.send(REQUEST)
+    assert sum(clock.waits) == pytest.approx(2.0)
+
+
+def test_all_requests_wait_when_the_server_refuses_one() -> None:
+    clock = _Clock()
+    flaky = _Flaky(TransientError("slow down", retry_after_s=7.0, status=429))
+    throttle = Throttle(flaky, sleep=clock.sleep, monotonic=clock.monotonic)
+    with pytest.raises(TransientError):
+        throttle.send(REQUEST)
+    throttle.send(REQUEST)
+    assert clock.waits == [7]
+
+
+def test_an_empty_budget_of_the_server_is_respected() -> None:
+    clock = _Clock()
+
+    class Limited(_Flaky):
+        def send(self, request: Request) -> Response:
+            return Response(200, headers={"ratelimit-remaining": "0", "ratelimit-reset": "3"})
+
+    throttle = Throttle(Limited(), sleep=clock.sleep, monotonic=clock.monotonic)
+    throttle.send(REQUEST)
+    throttle.send(REQUEST)
+    assert clock.waits == [3]
+
+
+# ---- dry run
+
+
+def test_a_dry_run_answers_as_a_server_that_takes_everything() -> None:
+    dry = DryRun()
+    bucket = protocol.read_bucket(dry.send(protocol.upsert_bucket(name="r", project="p", entity="e")))
+    assert (bucket.entity, bucket.project, bucket.name) == ("e", "p", "r")
+    response = dry.send(protocol.create_run_files("e", "p", "r", ["a"]))
+    assert [upload.path for upload in protocol.read_uploads(response, ["a"])] == ["a"]
+    assert dry.send(protocol.file_stream("e", "p", "r", b"12345")).status == 200
+    assert dry.n_requests == 3 and dry.n_bytes > 5
+
+
+def test_a_good_answer_passes_and_nothing_else_does() -> None:
+    assert checked(REQUEST, Response(204), 0.0).status == 204
+    with pytest.raises(RejectedError):
+        checked(REQUEST, Response(304), 0.0)
