@@ -93,10 +93,10 @@ if __name__ == "__main__":
     for t in threads: t.join()
     run.finish()
 """)
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    # Bytes: where several threads print, CPython before 3.12.4 may write out memory that it has not filled
+    # (python/cpython#119506), which is no text.
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
     logs = list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
     assert len(logs) == 1
     view = LogView(logs[0])
