@@ -281,6 +281,9 @@ FinalRecord
 FooterRecord
   _info 200 _RecordInfo
   pending 1000 HistoryRecord
+  state 1001 RunState
+  late 1002 HistoryRecord
+  lost 1003 LostRecords
 
 GitInfo
   remote 1 string
@@ -458,8 +461,27 @@ Labels
   repo_string 2 string
   code_version 3 string
 
+LostRecords
+  reason 1 string
+  since 2 Timestamp
+  until 3 Timestamp
+  history 4 int64
+  first_step 5 int64
+  last_step 6 int64
+  console 7 int64
+  stats 8 int64
+  other 9 int64
+
 MemoryInfo
   total 1 uint64
+
+MetricAggregate
+  name 1 string
+  first_json 2 string
+  low_json 3 string
+  high_json 4 string
+  total 5 double
+  count 6 int64
 
 MetricControl
   overwrite 1 bool
@@ -573,6 +595,22 @@ RunRecord
   resume 24 bool
   _info 200 _RecordInfo
   writer 1000 WriterInfo
+  segment 1001 SegmentInfo
+
+RunState
+  next_step 1 int64
+  runtime 2 double
+  config 3 ConfigRecord
+  summary 4 SummaryRecord
+  aggregates 5 MetricAggregate *
+  metrics 6 MetricRecord *
+  set_by_user 7 string *
+  lines 8 StreamLines
+
+SegmentInfo
+  previous 1 string
+  previous_end 2 int64
+  begin 3 StreamLines
 
 SettingsItem
   key 1 string
@@ -600,6 +638,12 @@ StatsRecord
 StoragePolicyConfigItem
   key 1 string
   value_json 2 string
+
+StreamLines
+  history 1 int64
+  late_history 2 int64
+  events 3 int64
+  console 4 int64
 
 SummaryItem
   key 1 string

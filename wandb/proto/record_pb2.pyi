@@ -556,12 +556,18 @@ class FinalRecord(_message.Message):
     def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
 
 class FooterRecord(_message.Message):
-    __slots__ = ["_info", "pending"]
+    __slots__ = ["_info", "late", "lost", "pending", "state"]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     _INFO_FIELD_NUMBER: _ClassVar[int]
     _info: _RecordInfo
+    late: HistoryRecord
+    lost: LostRecords
     pending: HistoryRecord
-    def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., pending: _Optional[_Union[HistoryRecord, _Mapping]] = ...) -> None: ...
+    state: RunState
+    def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., pending: _Optional[_Union[HistoryRecord, _Mapping]] = ..., state: _Optional[_Union[RunState, _Mapping]] = ..., late: _Optional[_Union[HistoryRecord, _Mapping]] = ..., lost: _Optional[_Union[LostRecords, _Mapping]] = ...) -> None: ...
 
 class GitInfo(_message.Message):
     __slots__ = ["commit", "remote"]
@@ -915,11 +921,49 @@ class Labels(_message.Message):
     repo_string: str
     def __init__(self, code_string: _Optional[str] = ..., repo_string: _Optional[str] = ..., code_version: _Optional[str] = ...) -> None: ...
 
+class LostRecords(_message.Message):
+    __slots__ = ["console", "first_step", "history", "last_step", "other", "reason", "since", "stats", "until"]
+    CONSOLE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_STEP_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    LAST_STEP_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    console: int
+    first_step: int
+    history: int
+    last_step: int
+    other: int
+    reason: str
+    since: _timestamp_pb2.Timestamp
+    stats: int
+    until: _timestamp_pb2.Timestamp
+    def __init__(self, reason: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[int] = ..., first_step: _Optional[int] = ..., last_step: _Optional[int] = ..., console: _Optional[int] = ..., stats: _Optional[int] = ..., other: _Optional[int] = ...) -> None: ...
+
 class MemoryInfo(_message.Message):
     __slots__ = ["total"]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     total: int
     def __init__(self, total: _Optional[int] = ...) -> None: ...
+
+class MetricAggregate(_message.Message):
+    __slots__ = ["count", "first_json", "high_json", "low_json", "name", "total"]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_JSON_FIELD_NUMBER: _ClassVar[int]
+    HIGH_JSON_FIELD_NUMBER: _ClassVar[int]
+    LOW_JSON_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    first_json: str
+    high_json: str
+    low_json: str
+    name: str
+    total: float
+    def __init__(self, name: _Optional[str] = ..., first_json: _Optional[str] = ..., low_json: _Optional[str] = ..., high_json: _Optional[str] = ..., total: _Optional[float] = ..., count: _Optional[int] = ...) -> None: ...
 
 class MetricControl(_message.Message):
     __slots__ = ["overwrite"]
@@ -1107,7 +1151,7 @@ class RunPreemptingRecord(_message.Message):
     def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
 
 class RunRecord(_message.Message):
-    __slots__ = ["_info", "branch_point", "config", "display_name", "entity", "forked", "git", "host", "job_type", "notes", "project", "resume", "resumed", "run_group", "run_id", "runtime", "settings", "start_time", "starting_step", "storage_id", "summary", "sweep_id", "tags", "telemetry", "writer"]
+    __slots__ = ["_info", "branch_point", "config", "display_name", "entity", "forked", "git", "host", "job_type", "notes", "project", "resume", "resumed", "run_group", "run_id", "runtime", "segment", "settings", "start_time", "starting_step", "storage_id", "summary", "sweep_id", "tags", "telemetry", "writer"]
     BRANCH_POINT_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -1123,6 +1167,7 @@ class RunRecord(_message.Message):
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     RUN_GROUP_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     STARTING_STEP_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -1149,6 +1194,7 @@ class RunRecord(_message.Message):
     run_group: str
     run_id: str
     runtime: int
+    segment: SegmentInfo
     settings: SettingsRecord
     start_time: _timestamp_pb2.Timestamp
     starting_step: int
@@ -1158,7 +1204,37 @@ class RunRecord(_message.Message):
     tags: _containers.RepeatedScalarFieldContainer[str]
     telemetry: TelemetryRecord
     writer: WriterInfo
-    def __init__(self, run_id: _Optional[str] = ..., entity: _Optional[str] = ..., project: _Optional[str] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., run_group: _Optional[str] = ..., job_type: _Optional[str] = ..., display_name: _Optional[str] = ..., notes: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., settings: _Optional[_Union[SettingsRecord, _Mapping]] = ..., sweep_id: _Optional[str] = ..., host: _Optional[str] = ..., starting_step: _Optional[int] = ..., storage_id: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., resumed: bool = ..., telemetry: _Optional[_Union[TelemetryRecord, _Mapping]] = ..., runtime: _Optional[int] = ..., git: _Optional[_Union[GitRepoRecord, _Mapping]] = ..., forked: bool = ..., branch_point: _Optional[_Union[BranchPoint, _Mapping]] = ..., resume: bool = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., writer: _Optional[_Union[WriterInfo, _Mapping]] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., entity: _Optional[str] = ..., project: _Optional[str] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., run_group: _Optional[str] = ..., job_type: _Optional[str] = ..., display_name: _Optional[str] = ..., notes: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., settings: _Optional[_Union[SettingsRecord, _Mapping]] = ..., sweep_id: _Optional[str] = ..., host: _Optional[str] = ..., starting_step: _Optional[int] = ..., storage_id: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., resumed: bool = ..., telemetry: _Optional[_Union[TelemetryRecord, _Mapping]] = ..., runtime: _Optional[int] = ..., git: _Optional[_Union[GitRepoRecord, _Mapping]] = ..., forked: bool = ..., branch_point: _Optional[_Union[BranchPoint, _Mapping]] = ..., resume: bool = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., writer: _Optional[_Union[WriterInfo, _Mapping]] = ..., segment: _Optional[_Union[SegmentInfo, _Mapping]] = ...) -> None: ...
+
+class RunState(_message.Message):
+    __slots__ = ["aggregates", "config", "lines", "metrics", "next_step", "runtime", "set_by_user", "summary"]
+    AGGREGATES_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_STEP_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_USER_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    aggregates: _containers.RepeatedCompositeFieldContainer[MetricAggregate]
+    config: ConfigRecord
+    lines: StreamLines
+    metrics: _containers.RepeatedCompositeFieldContainer[MetricRecord]
+    next_step: int
+    runtime: float
+    set_by_user: _containers.RepeatedScalarFieldContainer[str]
+    summary: SummaryRecord
+    def __init__(self, next_step: _Optional[int] = ..., runtime: _Optional[float] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., aggregates: _Optional[_Iterable[_Union[MetricAggregate, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[MetricRecord, _Mapping]]] = ..., set_by_user: _Optional[_Iterable[str]] = ..., lines: _Optional[_Union[StreamLines, _Mapping]] = ...) -> None: ...
+
+class SegmentInfo(_message.Message):
+    __slots__ = ["begin", "previous", "previous_end"]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_END_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    begin: StreamLines
+    previous: str
+    previous_end: int
+    def __init__(self, previous: _Optional[str] = ..., previous_end: _Optional[int] = ..., begin: _Optional[_Union[StreamLines, _Mapping]] = ...) -> None: ...
 
 class SettingsItem(_message.Message):
     __slots__ = ["key", "value_json"]
@@ -1216,6 +1292,18 @@ class StoragePolicyConfigItem(_message.Message):
     key: str
     value_json: str
     def __init__(self, key: _Optional[str] = ..., value_json: _Optional[str] = ...) -> None: ...
+
+class StreamLines(_message.Message):
+    __slots__ = ["console", "events", "history", "late_history"]
+    CONSOLE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    LATE_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    console: int
+    events: int
+    history: int
+    late_history: int
+    def __init__(self, history: _Optional[int] = ..., late_history: _Optional[int] = ..., events: _Optional[int] = ..., console: _Optional[int] = ...) -> None: ...
 
 class SummaryItem(_message.Message):
     __slots__ = ["key", "nested_key", "value_json"]
