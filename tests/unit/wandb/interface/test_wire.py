@@ -68,6 +68,40 @@ def test_every_message_reads_back_as_it_was_written(name: str, data: st.DataObje
     assert got == expected
 
 
+def _as_decoded(name: str, values):
+    """Return what the wire keeps of `values`: a scalar at its default and an empty list leave no trace."""
+    kept = {}
+    for field, value in values.items():
+        kind, repeated = fields_of(name)[field][1:]
+        if kind not in _SCALARS:
+            value = [_as_decoded(kind, item) for item in value] if repeated else _as_decoded(kind, value)
+        if value or (kind not in _SCALARS and not repeated):
+            kept[field] = value
+    return kept
+
+
+@pytest.mark.parametrize("name", ["RunRecord", "EnvironmentRecord", "MetricRecord", "RunState"])
+@given(data=st.data())
+def test_the_decoder_reads_what_the_runtime_writes(name: str, data: st.DataObject) -> None:
+    values = data.draw(_message(name))
+    message = getattr(record_pb2, name)()
+    _fill(message, values)
+    assert wire.decode(name, message.SerializeToString()) == _as_decoded(name, values)
+
+
+@given(st.binary(max_size=40))
+def test_bytes_that_are_no_message_are_refused_and_nothing_else_happens(data: bytes) -> None:
+    try:
+        wire.decode("Record", data)
+    except ValueError:
+        pass
+
+
+def test_fields_that_the_schema_does_not_know_are_passed_over() -> None:
+    unknown = b"\x92\xf4\x01\x02hi" + b"\x9d\xf4\x01abcd" + b"\x99\xf4\x01abcdefgh" + b"\x98\xf4\x01\x05"
+    assert wire.decode("RunRecord", unknown + wire.encode("RunRecord", {"run_id": "x"})) == {"run_id": "x"}
+
+
 def test_the_table_names_every_field_of_a_record_with_its_number() -> None:
     assert {name: number for name, (number, _, _) in fields_of("Record").items()} == {
         field.name: field.number for field in record_pb2.Record.DESCRIPTOR.fields
