@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Optional
 
 from wandb.proto.record_pb2 import RunRecord
-from wandb_sync.processes import Life, ProcessId, life_of
+from wandb.processes import Life, ProcessId, life_of
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
 POLL_EVERY_S = 1.0  # how often a followed log is looked at: one fstat

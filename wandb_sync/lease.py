@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Optional, Type
 
 from wandb.errors import LeaseHeld, SyncError
-from wandb_sync.processes import Life, ProcessId, life_of
+from wandb.processes import Life, ProcessId, life_of
 
 STALE_AFTER_S = 600.0  # for holders of which nothing else is known; a living one renews far more often
 RENEW_EVERY_S = 60.0

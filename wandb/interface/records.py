@@ -55,15 +55,15 @@ def config_fields(update: Mapping[str, Any], remove: Iterable[Path] = ()) -> Dic
 
 def summary(update: Mapping[Path, Any], remove: Iterable[Path] = ()) -> bytes:
     """Return a change of the summary; the values are plain."""
-    return _record(
-        "summary",
-        {
-            "update": [
-                {**_key_fields(path), "value_json": json_text(value)} for path, value in update.items()
-            ],
-            "remove": [_key_fields(path) for path in remove],
-        },
-    )
+    return _record("summary", summary_fields(update, remove))
+
+
+def summary_fields(update: Mapping[Any, Any], remove: Iterable[Path] = ()) -> Dict[str, Any]:
+    """Return the fields of a SummaryRecord."""
+    return {
+        "update": [{**_key_fields(path), "value_json": json_text(value)} for path, value in update.items()],
+        "remove": [_key_fields(path) for path in remove],
+    }
 
 
 def stats(sampled_at_s: float, values: Mapping[str, float]) -> bytes:
@@ -122,6 +122,27 @@ def timestamp(seconds: float) -> Dict[str, int]:
     """Return seconds since the epoch as the fields of google.protobuf.Timestamp."""
     whole = int(seconds // 1)
     return {"seconds": whole, "nanos": int((seconds - whole) * 1e9)}
+
+
+def run_state(values: Mapping[str, Any]) -> bytes:
+    """Return what the run has come to; `values` are fields of RunState."""
+    return _record("footer", {"state": values})
+
+
+def path_of(item: Mapping[str, Any]) -> Path:
+    """Return where an item of a decoded record stands."""
+    nested = tuple(item.get("nested_key", ()))
+    return nested if len(nested) > 1 else nested[0] if nested else item.get("key", "")
+
+
+def value_of(text: str) -> Any:
+    """Return the value of JSON text of a record; None for what is none."""
+    from json import loads
+
+    try:
+        return loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _key_fields(path: Path) -> Dict[str, Any]:

@@ -34,6 +34,7 @@ _STEP_NUM = varint(fields_of("HistoryStep")["num"][0] << 3)
 _HISTORY = _tag("Record", "history").decode("latin-1")
 _FOOTER = _tag("Record", "footer")
 _PENDING = _tag("FooterRecord", "pending")
+_LATE = _tag("FooterRecord", "late")
 
 
 class _Heads(Dict[int, str]):
@@ -106,8 +107,15 @@ class RowEncoder:
 
     def pending(self, row: Dict[Path, Any], step: int) -> bytes:
         """Return the body of a footer record that holds a part of a row that is not complete yet."""
+        return self._in_footer(_PENDING, row, step)
+
+    def late(self, row: Dict[Path, Any], step: int) -> bytes:
+        """Return the body of a footer record that holds a row whose step went back."""
+        return self._in_footer(_LATE, row, step)
+
+    def _in_footer(self, tag: bytes, row: Dict[Path, Any], step: int) -> bytes:
         history = (self._items(row) + _step_field(step)).encode("latin-1")
-        footer = _PENDING + varint(len(history)) + history
+        footer = tag + varint(len(history)) + history
         return _FOOTER + varint(len(footer)) + footer
 
     def _record(self, items: str, step: int) -> bytes:

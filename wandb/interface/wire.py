@@ -106,8 +106,8 @@ def decode(message: str, data: bytes) -> Dict[str, Any]:
     """
     known = _numbers.get(message)
     if known is None:
-        fields = fields_of(message)
-        known = _numbers[message] = {number: (name, *rest) for name, (number, *rest) in fields.items()}
+        fields = fields_of(message).items()
+        known = _numbers[message] = {number: (name, kind, many) for name, (number, kind, many) in fields}
     found: Dict[str, Any] = {}
     for number, raw in _fields(data):
         if number not in known:

@@ -22,6 +22,11 @@ def generate_id(length: int = 8) -> str:
     return chars[:length]
 
 
+def id_of(digest: bytes, length: int = 8) -> str:
+    """Return a run id that follows from a digest of at least `length` bytes."""
+    return "".join([_ID_CHARS[byte % 36] for byte in digest[:length]])
+
+
 def generate_writer_id() -> str:
     """Return a UUID of version 7 (RFC 9562): it tells the writers of one run apart and sorts by time."""
     ms = time.time_ns() // 1_000_000

@@ -12,6 +12,7 @@ from time import time
 from typing import Any, Callable, Dict
 
 from wandb.interface import records
+from wandb.interface.console_lines import ConsoleLines
 from wandb.internal import threads
 
 START_DELAY_S = 0.1  # until init() has long returned: a thread that imports modules would hold it up
@@ -30,6 +31,11 @@ class Observers:
         machine_info: Whether to look at the hardware.
         packages: Whether to write requirements.txt.
         writer_id: Of the environment record that the hardware belongs to.
+        lock: That of the log: what was recorded is counted under it.
+        console_lines: Counts what was printed.
+
+    Attributes:
+        n_samples: How many system metrics' samples were recorded.
     """
 
     def __init__(
@@ -43,6 +49,8 @@ class Observers:
         machine_info: bool,
         packages: bool,
         writer_id: str,
+        lock: Any,
+        console_lines: ConsoleLines,
     ) -> None:
         self._append = append
         self._failed = failed
@@ -52,6 +60,9 @@ class Observers:
         self._machine_info = machine_info
         self._packages = packages
         self._writer_id = writer_id
+        self._lock = lock
+        self._console_lines = console_lines
+        self.n_samples = 0
         self._console: Any = None
         self._system: Any = None
         self._stopped = False
@@ -99,10 +110,15 @@ class Observers:
             console.stop()
 
     def _on_output(self, stream: str, text: str) -> None:
-        self._record(records.output(records.STDERR if stream == "stderr" else records.STDOUT, time(), text))
+        number = records.STDERR if stream == "stderr" else records.STDOUT
+        with self._lock:
+            self._record(records.output(number, time(), text))
+            self._console_lines.add(number, text)
 
     def _on_sample(self, sampled_at_s: float, values: Dict[str, float]) -> None:
-        self._record(records.stats(sampled_at_s, values))
+        with self._lock:
+            self._record(records.stats(sampled_at_s, values))
+            self.n_samples += 1
 
     def _look_around(self) -> None:
         """Record the metadata, then have the machine sampled; runs in a thread."""

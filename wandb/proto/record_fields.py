@@ -606,11 +606,13 @@ RunState
   metrics 6 MetricRecord *
   set_by_user 7 string *
   lines 8 StreamLines
+  run 9 RunRecord
 
 SegmentInfo
   previous 1 string
   previous_end 2 int64
   begin 3 StreamLines
+  on_server 4 bool
 
 SettingsItem
   key 1 string

@@ -1207,13 +1207,14 @@ class RunRecord(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., entity: _Optional[str] = ..., project: _Optional[str] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., run_group: _Optional[str] = ..., job_type: _Optional[str] = ..., display_name: _Optional[str] = ..., notes: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., settings: _Optional[_Union[SettingsRecord, _Mapping]] = ..., sweep_id: _Optional[str] = ..., host: _Optional[str] = ..., starting_step: _Optional[int] = ..., storage_id: _Optional[str] = ..., start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., resumed: bool = ..., telemetry: _Optional[_Union[TelemetryRecord, _Mapping]] = ..., runtime: _Optional[int] = ..., git: _Optional[_Union[GitRepoRecord, _Mapping]] = ..., forked: bool = ..., branch_point: _Optional[_Union[BranchPoint, _Mapping]] = ..., resume: bool = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., writer: _Optional[_Union[WriterInfo, _Mapping]] = ..., segment: _Optional[_Union[SegmentInfo, _Mapping]] = ...) -> None: ...
 
 class RunState(_message.Message):
-    __slots__ = ["aggregates", "config", "lines", "metrics", "next_step", "runtime", "set_by_user", "summary"]
+    __slots__ = ["aggregates", "config", "lines", "metrics", "next_step", "run", "runtime", "set_by_user", "summary"]
     AGGREGATES_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
     NEXT_STEP_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
     SET_BY_USER_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     aggregates: _containers.RepeatedCompositeFieldContainer[MetricAggregate]
@@ -1221,20 +1222,23 @@ class RunState(_message.Message):
     lines: StreamLines
     metrics: _containers.RepeatedCompositeFieldContainer[MetricRecord]
     next_step: int
+    run: RunRecord
     runtime: float
     set_by_user: _containers.RepeatedScalarFieldContainer[str]
     summary: SummaryRecord
-    def __init__(self, next_step: _Optional[int] = ..., runtime: _Optional[float] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., aggregates: _Optional[_Iterable[_Union[MetricAggregate, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[MetricRecord, _Mapping]]] = ..., set_by_user: _Optional[_Iterable[str]] = ..., lines: _Optional[_Union[StreamLines, _Mapping]] = ...) -> None: ...
+    def __init__(self, next_step: _Optional[int] = ..., runtime: _Optional[float] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., aggregates: _Optional[_Iterable[_Union[MetricAggregate, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[MetricRecord, _Mapping]]] = ..., set_by_user: _Optional[_Iterable[str]] = ..., lines: _Optional[_Union[StreamLines, _Mapping]] = ..., run: _Optional[_Union[RunRecord, _Mapping]] = ...) -> None: ...
 
 class SegmentInfo(_message.Message):
-    __slots__ = ["begin", "previous", "previous_end"]
+    __slots__ = ["begin", "on_server", "previous", "previous_end"]
     BEGIN_FIELD_NUMBER: _ClassVar[int]
+    ON_SERVER_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_END_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     begin: StreamLines
+    on_server: bool
     previous: str
     previous_end: int
-    def __init__(self, previous: _Optional[str] = ..., previous_end: _Optional[int] = ..., begin: _Optional[_Union[StreamLines, _Mapping]] = ...) -> None: ...
+    def __init__(self, previous: _Optional[str] = ..., previous_end: _Optional[int] = ..., begin: _Optional[_Union[StreamLines, _Mapping]] = ..., on_server: bool = ...) -> None: ...
 
 class SettingsItem(_message.Message):
     __slots__ = ["key", "value_json"]

@@ -24,6 +24,14 @@ class RunDirectory:
         self.log = log
         self.files = files
 
+    def remove(self) -> None:
+        """Take the directory away again, if nothing was put into it."""
+        for path in (self.files, self.path):
+            try:
+                os.rmdir(path)
+            except OSError:
+                return
+
 
 def create(
     wandb_dir: str, run_id: str, start_time: float, mode: str, *, link_latest: bool = True

@@ -7,13 +7,15 @@ own `_timestamp` counts, a `_step` in the data does not.
 Rule 1: the record is written before anything in memory changes: what cannot be written was not logged.
 Rule 2: rows of numbers whose keys were seen before take the short way (`log`'s first half); whatever is not
         that takes `_log_any`, and both write the same.
-Rule 3: a part of a row that waits for its end is in the log too, as a footer record (decision 0003).
+Rule 3: a part of a row that waits for its end is in the log too, as a footer record (decision 0003), and so is a
+        row whose step goes back (decision 0008): the syncer's user decides what becomes of it.
+Rule 4: what the run has come to is noted every now and then: who goes on with it reads the end of the log only.
 """
 
 from __future__ import annotations
 
 from time import monotonic, time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from wandb.backend.base import Backend
 from wandb.errors import ValidationError
@@ -26,6 +28,8 @@ from wandb.sdk.wandb_summary import SummaryState, Watched
 
 SUMMARY_EVERY_S = 30.0  # for wandb's own reader, should the process be killed: the price is 8 kB per 200 keys
 SUMMARY_BYTES = 65_536  # a larger summary is written less often, in proportion
+STATE_EVERY_BYTES = 256 * 1024  # of rows: what a requeued job has to read of the log
+MAX_STATE_SHARE = 64  # ... or so many times what is written then, if that is more
 OWN_KEYS = ("_step", "_runtime", "_timestamp")
 
 
@@ -52,11 +56,17 @@ class History:
 
     Attributes:
         step: The step of the next row, or of the row that waits for its end.
+        late_rows: How many rows' steps went back, in all segments.
     """
 
     __slots__ = (
         "step",
-        "dropped_rows",
+        "late_rows",
+        "_describe",
+        "_row_bytes",
+        "_state_every_bytes",
+        "_step_of_line_0",
+        "_summary_due_step",
         "_append",
         "_summary",
         "_metrics",
@@ -78,12 +88,29 @@ class History:
         summary: SummaryState,
         metrics: Metrics,
         warn: Callable[[str], None],
+        describe: Callable[[], Mapping[str, Any]],
         *,
         starting_step: int = 0,
         runtime_s: float = 0.0,
+        n_lines: int = 0,
+        late_rows: int = 0,
     ) -> None:
+        """Begin with the next row.
+
+        Args:
+            describe: Returns what a RunState says beside rows, summary and definitions.
+            starting_step: Of the next row.
+            runtime_s: How long earlier segments ran.
+            n_lines: How many rows they have.
+            late_rows: How many whose steps went back.
+        """
         self.step = starting_step
-        self.dropped_rows = 0
+        self.late_rows = late_rows
+        self._describe = describe
+        self._row_bytes = 1  # of the last row that took the long way
+        self._state_every_bytes = STATE_EVERY_BYTES
+        self._step_of_line_0 = starting_step - n_lines  # were every step a row; moves with those left out
+        self._summary_due_step = starting_step + STATE_EVERY_BYTES
         self._append = backend.append
         self._lock = backend.lock
         self._summary = summary
@@ -123,7 +150,7 @@ class History:
                         if plan.axes:
                             for name in plan.axes:
                                 self._axis_values[name] = row[name]
-                        if now > self._summary_due_s:
+                        if number >= self._summary_due_step or now > self._summary_due_s:
                             self.write_summary()
                         return
             self._log_any(data, step, commit)
@@ -142,12 +169,17 @@ class History:
             if self._pending is not None:
                 self._end_row()
 
+    @property
+    def n_lines(self) -> int:
+        """How many rows the run has, in all segments; without one that waits for its end."""
+        return self.step - self._step_of_line_0
+
     def runtime_s(self) -> float:
         """Return the seconds since the run began, by a clock that does not jump."""
         return monotonic() - self._started
 
     def write_summary(self) -> None:
-        """Write the whole summary into the log, for readers that do not fold the rows."""
+        """Write the whole summary into the log, for readers that do not fold the rows, and the run's state."""
         with self._lock:
             tree = self._summary.tree
             size = 0
@@ -157,7 +189,29 @@ class History:
                 body = records.summary(whole)
                 size = len(body)
                 self._append(body)
+            state = self._state()
+            self._append(state)
+            size += len(state)
             self._summary_due_s = time() + SUMMARY_EVERY_S * max(1.0, size / SUMMARY_BYTES)
+            self._state_every_bytes = max(STATE_EVERY_BYTES, MAX_STATE_SHARE * size)
+            self._summary_due_step = self.step + self._state_every_bytes // self._row_bytes
+
+    def _state(self) -> bytes:
+        beside = self._describe()
+        return records.run_state(
+            {
+                "next_step": self.step,
+                "runtime": self.runtime_s(),
+                **self._summary.record_fields(),
+                "metrics": [metric.record_fields(False) for metric in self._metrics],
+                **beside,
+                "lines": {
+                    **beside.get("lines", {}),
+                    "history": self.n_lines,
+                    "late_history": self.late_rows,
+                },
+            }
+        )
 
     def _log_any(self, data: Any, step: Any, commit: Optional[bool]) -> None:
         if not hasattr(data, "keys"):
@@ -170,15 +224,12 @@ class History:
         if step is not None:
             number = _checked_step(step)
             if number < self.step:
-                self.dropped_rows += 1
-                self._warn(
-                    f"Tried to log to step {number} that is less than the current step {self.step}. "
-                    "Steps must be monotonically increasing, so this data will be ignored."
-                )
+                self._keep_late(flat, number)
                 return
             if number > self.step:
                 if self._pending is not None:
                     self._end_row()
+                self._step_of_line_0 += number - self.step
                 self.step = number
         is_end = commit if commit is not None else step is None
         merged = flat if self._pending is None else {**_without_clashes(self._pending, flat), **flat}
@@ -191,6 +242,16 @@ class History:
             self._pending = merged
             self._pending_at_s = now
 
+    def _keep_late(self, row: Dict[Path, Any], number: int) -> None:
+        """Write a row whose step went back, where only our syncer looks for it."""
+        whole = {"_timestamp": time(), **row, "_step": number, "_runtime": self.runtime_s()}
+        self._append(self._encoder.late(whole, max(number, 0)))  # `_step` says it, should it be negative
+        self.late_rows += 1
+        self._warn(
+            f"Tried to log to step {number} that is less than the current step {self.step}. Steps must be "
+            "monotonically increasing, so this data is not uploaded unless `wandb sync --step-policy` says so."
+        )
+
     def _end_row(self) -> None:
         assert self._pending is not None
         self._write_row(self._pending, self._pending_at_s)
@@ -202,8 +263,13 @@ class History:
         logged_at = row.pop("_timestamp", now)
         whole = dict(row)
         whole.update(_step=self.step, _runtime=monotonic() - self._started, _timestamp=logged_at)
-        self._append(self._encoder.row(whole, self.step))
+        body = self._encoder.row(whole, self.step)
+        self._append(body)
+        self._row_bytes = len(body)
         self._pending = None
+        due_step = self.step + self._state_every_bytes // len(body)
+        if due_step < self._summary_due_step:  # rows have become larger
+            self._summary_due_step = due_step
         self.step += 1
         for path, value in row.items():
             self._summary.fold(path, value)
@@ -213,7 +279,7 @@ class History:
                 metric = self._metrics.of(key)
                 if metric is not None and metric.summary:
                     self._summary.aggregate(key, path, metric, value)
-        if now > self._summary_due_s:
+        if self.step > self._summary_due_step or now > self._summary_due_s:
             self.write_summary()
 
     def _insert_axes(self, row: Dict[Path, Any]) -> None:

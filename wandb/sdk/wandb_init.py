@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from time import time
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
@@ -20,8 +20,10 @@ from wandb.internal.git import GitState, git_state
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, find_program
 from wandb.sdk import active, run_directory, wandb_config, wandb_setup
+from wandb.sdk.beginning import Beginning, Earlier, was_requeued
+from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_run import Run, RunIdentity, checked_tags
-from wandb.sdk.wandb_settings import Settings, Source
+from wandb.sdk.wandb_settings import CHOICES, Settings, Source
 from wandb.term import termlog, termwarn
 
 DEFAULT_PROJECT = "uncategorized"  # as in wandb
@@ -79,9 +81,11 @@ def init(
         force: Fail if nobody is logged in.
         reinit: What to do if there is a run already: "return_previous" (default), "finish_previous" (or
             True), "create_new".
-        resume: "allow", "must", "never" or "auto": whether the run goes on from an earlier one of its id.
-        resume_from: Accepted; the rewinding happens when the run is synced.
-        fork_from: Accepted; the forking happens when the run is synced.
+        resume: Whether the run goes on from an earlier one of its id, looked for in the directory of runs:
+            "allow", "must" (with a warning if there is none), "never", "auto" (the run that this job, or the
+            last program here, had and did not end well), or the id itself.
+        resume_from: "RUN?_step=N": the run goes on behind step N; what came later is dropped by the syncer.
+        fork_from: "RUN?_step=N": a new run that begins behind step N of another one.
         save_code: Keep the main script with the run.
         tensorboard, sync_tensorboard, monitor_gym, anonymous, magic: Accepted for old scripts.
         settings: More settings; what is said by name above counts more.
@@ -98,6 +102,8 @@ def init(
     given = {name: value for name, value in arguments.items() if name not in NO_SETTINGS}
     if isinstance(tags, str):
         given["tags"] = (tags,)
+    if isinstance(resume, str) and resume not in CHOICES["resume"]:
+        given.update(id=resume, resume="allow")  # wandb takes the id here too
     if sync_tensorboard is not None:
         given["tensorboard"] = None  # two names of one setting
     setup = wandb_setup.setup()
@@ -130,15 +136,7 @@ def _open_run(
 ) -> Run:
     """Make the directory, the log and the run, and start what watches it."""
     start_time = settings.x_start_time or time()
-    fill = {
-        "x_start_time": start_time,
-        "mode": _mode(settings),
-        "run_id": settings.run_id or names.generate_id(),
-        "project": settings.project or ("dummy" if settings.disabled else DEFAULT_PROJECT),
-    }
-    settings.update(
-        {k: v for k, v in fill.items() if getattr(settings, k) != v}, Source.COMPUTED, "wandb.init"
-    )
+    settings.update({"x_start_time": start_time, "mode": _mode(settings)}, Source.COMPUTED, "wandb.init")
     disabled = settings.disabled
     directory = None
     backend: Backend
@@ -146,37 +144,43 @@ def _open_run(
         from wandb.backend.memory import NullBackend
 
         backend = NullBackend()
+        beginning = Beginning(settings.run_id or names.generate_id())
     else:
-        directory = run_directory.create(
-            settings.wandb_dir,
-            settings.run_id or "",
-            start_time,
-            settings.run_mode,
-            link_latest=settings.symlink,
-        )
-        settings.update({"x_files_dir": directory.files}, Source.COMPUTED, "wandb.init")
+        beginning, directory = _begin(setup, settings)
         backend = LogBackend(directory.log)
+    earlier = beginning.earlier or Earlier()
+    who = earlier.who
+    fill = {
+        "run_id": beginning.run_id,
+        "project": settings.project or who.get("project") or ("dummy" if disabled else DEFAULT_PROJECT),
+        "x_files_dir": directory.files if directory is not None else settings.x_files_dir,
+    }
+    settings.update(
+        {k: v for k, v in fill.items() if getattr(settings, k) != v}, Source.COMPUTED, "wandb.init"
+    )
     around = _look_around(settings)
     run = Run(
         RunIdentity(
             run_id=settings.run_id or "",
             project=settings.project or "",
-            entity=settings.entity or "",
-            name=f"dummy-{settings.run_id}" if disabled else settings.run_name,
-            notes=settings.run_notes,
-            tags=checked_tags(settings.run_tags),
-            group=settings.run_group or "",
-            job_type=settings.run_job_type or "",
-            sweep_id=settings.sweep_id,
+            entity=settings.entity or who.get("entity", ""),
+            name=f"dummy-{settings.run_id}" if disabled else settings.run_name or who.get("display_name"),
+            notes=settings.run_notes or who.get("notes"),
+            tags=checked_tags(settings.run_tags or who.get("tags")),
+            group=settings.run_group or who.get("run_group", ""),
+            job_type=settings.run_job_type or who.get("job_type", ""),
+            sweep_id=settings.sweep_id or who.get("sweep_id"),
         ),
         backend,
         directory,
         settings=settings.freeze(),
         start_time=start_time,
-        run_fields=_run_fields(settings, around),
-        telemetry=_telemetry(settings, arguments),
+        run_fields={**_run_fields(settings, around), **beginning.run_fields},
+        telemetry=_telemetry(settings, arguments, beginning),
         temporary_dir=settings.files_dir if disabled else "",
         on_finished=lambda run: _forget(setup, run),
+        earlier=beginning.earlier,
+        starting_step=beginning.starting_step,
     )
     try:
         run._open(config, {})
@@ -194,6 +198,43 @@ def _open_run(
         if not settings.silent and not settings.quiet:
             termlog(f"Run data is saved locally in {directory.path}")
     return run
+
+
+def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, RunDirectory]:
+    """Find out where the run begins, and make its directory."""
+    beginning: Optional[Beginning] = None
+    is_about_a_run = settings.run_id or settings.resume or settings.resume_from or settings.fork_from
+    if is_about_a_run or was_requeued():
+        from wandb.sdk import wandb_resume  # most runs begin at nothing
+
+        beginning = wandb_resume.begin(settings, termwarn, setup.n_auto_runs)
+    beginning = beginning or Beginning("")
+    number = 1
+    while True:
+        run_id = beginning.run_id or names.generate_id()
+        beginning = beginning._replace(run_id=run_id)
+        directory = run_directory.create(
+            settings.wandb_dir,
+            run_id,
+            settings.x_start_time or 0.0,
+            settings.run_mode,
+            link_latest=settings.symlink,
+        )
+        others = wandb_resume.rivals(directory, beginning) if settings.run_id else []
+        if not others:
+            break
+        directory.remove()
+        number += 1
+        new_id = wandb_resume.namesake_of(settings.run_id or "", number)
+        termwarn(
+            f"run {run_id} is begun by somebody else at this moment, in {others[0]}. This recording is kept "
+            f"apart, as run {new_id}."
+        )
+        beginning = Beginning(new_id)
+    if settings.resume == "auto":
+        setup.n_auto_runs += 1
+        wandb_resume.remember_auto(settings, run_id)
+    return beginning, directory
 
 
 def _mode(settings: Settings) -> str:
@@ -272,12 +313,10 @@ def _run_fields(settings: Settings, around: _Surroundings) -> Dict[str, Any]:
         "git": git_record(around.git),
         "writer": {**writer, "host": host},
     }
-    if settings.resume in ("allow", "must"):
-        fields["resume"] = True
     return fields
 
 
-def _telemetry(settings: Settings, arguments: Mapping[str, Any]) -> Dict[str, Any]:
+def _telemetry(settings: Settings, arguments: Mapping[str, Any], beginning: Beginning) -> Dict[str, Any]:
     """Return the fields of TelemetryRecord; they stay in the log until the user syncs it."""
     features = {
         "set_init_name": "name",
@@ -288,6 +327,8 @@ def _telemetry(settings: Settings, arguments: Mapping[str, Any]) -> Dict[str, An
     feature = {field: True for field, argument in features.items() if arguments[argument]}
     if settings._offline:
         feature["offline"] = True
+    if beginning.run_fields.get("resumed"):
+        feature["resumed"] = True
     machine = os.uname().machine if hasattr(os, "uname") else ""
     return {
         "feature": feature,
@@ -312,6 +353,8 @@ def _observers(settings: Settings, run: Run, files_dir: str, writer_id: str) -> 
         machine_info=not settings.x_disable_meta and stats > 0,  # as wandb: what measures it, describes it
         packages=settings.x_save_requirements and not settings.x_disable_meta,
         writer_id=writer_id,
+        lock=run._backend.lock,
+        console_lines=run._earlier.console,
     )
 
 
@@ -320,6 +363,10 @@ def _forget(setup: wandb_setup.Setup, run: Run) -> None:
         setup.active_runs.remove(run)
     if active.current is run:
         active.current = None
+    if run._settings.resume == "auto" and run._exit_code == 0:
+        from wandb.sdk.wandb_resume import forget_auto
+
+        forget_auto(run._settings)
 
 
 def _forget_all_in_child() -> None:

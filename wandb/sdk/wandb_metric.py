@@ -8,7 +8,7 @@ the axis' last value into rows that lack it.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from wandb.errors import Error
 
@@ -20,7 +20,7 @@ GOALS = {"minimize": 1, "maximize": 2}  # MetricRecord.MetricGoal
 class Metric:
     """One definition; what `run.define_metric` returns."""
 
-    __slots__ = ("name", "step_metric", "step_sync", "hidden", "summary", "goal")
+    __slots__ = ("name", "step_metric", "step_sync", "hidden", "summary", "goal", "is_expanded")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -29,6 +29,7 @@ class Metric:
         self.hidden: Optional[bool] = None
         self.summary: Set[str] = set()
         self.goal: Optional[str] = None
+        self.is_expanded = False  # a glob's word on a key that was logged, not the user's on that key
 
     @property
     def is_glob(self) -> bool:
@@ -41,6 +42,7 @@ class Metric:
         for field in ("step_metric", "step_sync", "hidden", "goal"):
             setattr(metric, field, getattr(self, field))
         metric.summary = set(self.summary)
+        metric.is_expanded = True
         return metric
 
     def record_fields(self, overwrite: bool) -> Dict[str, Any]:
@@ -55,7 +57,22 @@ class Metric:
             fields["summary"] = {kind: True for kind in self.summary}
         if overwrite:
             fields["_control"] = {"overwrite": True}
+        if self.is_expanded:
+            fields["expanded_from_glob"] = True
         return fields
+
+    @classmethod
+    def from_record(cls, fields: Mapping[str, Any]) -> Metric:
+        """Return the definition that a MetricRecord's fields say."""
+        metric = cls(fields.get("glob_name") or fields.get("name", ""))
+        options = fields.get("options", {})
+        metric.step_metric = fields.get("step_metric")
+        metric.step_sync = options.get("step_sync", False)
+        metric.hidden = options.get("hidden")
+        metric.summary = {kind for kind in SUMMARY_KINDS if fields.get("summary", {}).get(kind)}
+        metric.goal = {number: goal for goal, number in GOALS.items()}.get(fields.get("goal", 0))
+        metric.is_expanded = bool(fields.get("expanded_from_glob"))
+        return metric
 
 
 def parse_definition(
@@ -120,6 +137,9 @@ class Metrics:
     def __bool__(self) -> bool:
         return bool(self._exact or self._globs)
 
+    def __iter__(self) -> Iterator[Metric]:
+        return iter((*self._globs.values(), *self._exact.values()))
+
     def add(self, new: Metric, overwrite: bool) -> None:
         """Take a definition; merge it into one of the same name unless `overwrite`."""
         table = self._globs if new.is_glob else self._exact
@@ -127,6 +147,7 @@ class Metrics:
         if old is None or overwrite:
             table[new.name] = new
             return
+        old.is_expanded = old.is_expanded and new.is_expanded
         old.step_metric = new.step_metric or old.step_metric
         old.step_sync = new.step_sync or old.step_sync
         old.hidden = old.hidden if new.hidden is None else new.hidden

@@ -29,12 +29,13 @@ from wandb.interface.values import Path, plain
 from wandb.internal.exit_hooks import ExitHooks
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, save_code
+from wandb.sdk.beginning import Earlier
 from wandb.sdk.guard import Guard
 from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
-from wandb.sdk.wandb_metric import Metric, Metrics, parse_definition
-from wandb.sdk.wandb_summary import Summary, SummaryState
+from wandb.sdk.wandb_metric import Metric, parse_definition
+from wandb.sdk.wandb_summary import Summary
 from wandb.term import termlog, termwarn
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
@@ -82,6 +83,20 @@ class RunIdentity:
         self.job_type = job_type
         self.sweep_id = sweep_id
 
+    def record_fields(self) -> Dict[str, Any]:
+        """Return the fields of a RunRecord."""
+        return {
+            "run_id": self.run_id,
+            "project": self.project,
+            "entity": self.entity,
+            "display_name": self.name,
+            "notes": self.notes,
+            "tags": self.tags,
+            "run_group": self.group,
+            "job_type": self.job_type,
+            "sweep_id": self.sweep_id,
+        }
+
 
 class Run:
     """A run that records.  Made by `wandb.init()`, never directly.
@@ -101,6 +116,8 @@ class Run:
         telemetry: Mapping[str, Any],
         temporary_dir: str,
         on_finished: Callable[[Run], None],
+        earlier: Optional[Earlier] = None,
+        starting_step: int = 0,
     ) -> None:
         """Put together a run; `wandb.sdk.wandb_init` opens it.
 
@@ -110,6 +127,8 @@ class Run:
             run_fields: What else goes into each RunRecord (host, git, writer ...).
             telemetry: The first TelemetryRecord's fields.
             temporary_dir: What `dir` answers when there is no directory.
+            earlier: What the run's earlier segments have come to.
+            starting_step: Of the first row.
         """
         self._guard = Guard()
         self._identity = identity
@@ -121,14 +140,28 @@ class Run:
         self._telemetry = {**telemetry, "feature": dict(telemetry.get("feature", {}))}
         self._temporary_dir = temporary_dir
         self._on_finished = on_finished
-        self._summary_state = SummaryState()
+        earlier = earlier or Earlier()
+        self._earlier = earlier
+        self._starting_step = starting_step
+        self._summary_state = earlier.summary
         self._summary = Summary(self._summary_state, self._record_summary)
-        self._history = History(backend, self._summary_state, Metrics(), self._warn_once)
+        self._history = History(
+            backend,
+            self._summary_state,
+            earlier.metrics,
+            self._warn_once,
+            self._describe,
+            starting_step=starting_step,
+            runtime_s=earlier.runtime_s,
+            n_lines=earlier.n_history,
+            late_rows=earlier.n_late_history,
+        )
         self._log: Callable[..., None] = self._history.log  # until the run is closed
         self._config = Config(warn=termwarn)
         self._observers: Optional[Observers] = None
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
+        self._exit_code: Optional[int] = None
         self._late_files: Dict[str, bool] = {}
 
     # ---- recording
@@ -216,7 +249,9 @@ class Run:
     def write_logs(self, text: str) -> None:
         """Add a line to the run's console output without printing it."""
         text = str(text)
-        self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
+        with self._backend.lock:
+            self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
+            self._earlier.console.add_lines(text)
 
     def save(
         self,
@@ -286,7 +321,7 @@ class Run:
             exit_code = self._exit_hooks.exit_code  # sys.exit(n) is under way
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
-        code = int(exit_code or 0)
+        self._exit_code = code = int(exit_code or 0)
         # Each step on its own: what one cannot do, the next still should.
         for step in (
             self._history.flush,
@@ -427,13 +462,13 @@ class Run:
 
     @property
     def starting_step(self) -> int:
-        """The step the run began at."""
-        return 0
+        """The step the run began at; behind the last row of the earlier segment, if it goes on from one."""
+        return self._starting_step
 
     @property
     def resumed(self) -> bool:
         """Whether the run goes on from an earlier segment."""
-        return False
+        return bool(self._run_fields.get("resumed"))
 
     @property
     def offline(self) -> bool:
@@ -469,13 +504,21 @@ class Run:
     # ---- for wandb.init
 
     def _open(self, config: Mapping[str, Any], locked: Mapping[str, Any]) -> None:
-        """Write the first records: header, run, telemetry.  The config is complete in the run record."""
+        """Write the first records: header, run, telemetry.  The config is complete in the run record.
+
+        What earlier segments have come to is written too: a segment says all that is to be said of it.
+        """
         from wandb.version import __version__
 
-        self._config.open(config, locked, self._record_config)
+        self._config.open({**self._earlier.config, **config}, locked, self._record_config)
         self._backend.append(records.header(__version__))
         self._backend.append(self._run_record())
         self._backend.append(records.telemetry(self._telemetry))
+        for metric in self._earlier.metrics:
+            if not metric.is_expanded:
+                self._backend.append(records.metric(metric.record_fields(overwrite=True)))
+        if "segment" in self._run_fields or self._starting_step:
+            self._history.write_summary()
 
     def _append_environment(self, fields: Mapping[str, Any]) -> None:
         self._backend.append(records.environment(fields))
@@ -541,19 +584,22 @@ class Run:
             setattr(self._identity, field, changed[field])
         self._append("run", self._run_record())
 
+    def _describe(self) -> Dict[str, Any]:
+        """Return what a RunState says beside rows, summary and definitions."""
+        n_samples = self._observers.n_samples if self._observers is not None else 0
+        return {
+            "config": records.config_fields(self._config.as_dict()),
+            "run": self._identity.record_fields(),
+            "lines": {
+                "events": self._earlier.n_events + n_samples,
+                "console": self._earlier.console.n_lines,
+            },
+        }
+
     def _run_record(self) -> bytes:
-        who = self._identity
         return records.run(
             {
-                "run_id": who.run_id,
-                "project": who.project,
-                "entity": who.entity,
-                "display_name": who.name,
-                "notes": who.notes,
-                "tags": who.tags,
-                "run_group": who.group,
-                "job_type": who.job_type,
-                "sweep_id": who.sweep_id,
+                **self._identity.record_fields(),
                 "start_time": self._start_time,
                 "config": records.config_fields(self._config.as_dict()),
                 "telemetry": self._telemetry,

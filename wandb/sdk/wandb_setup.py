@@ -32,6 +32,7 @@ class Setup:
     def __init__(self) -> None:
         self.environ: Mapping[str, str] = env.snapshot()
         self.active_runs: List[Any] = []
+        self.n_auto_runs = 0  # begun with resume="auto": each has an id of its own in its job
         self._pid = os.getpid()
         self._layers = _layers_outside_code(self.environ)
         path = self.environ.get("WANDB_ENFORCED_SETTINGS_FILE") or settings_layers.ENFORCED_FILE

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 from wandb.errors import ValidationError
-from wandb.interface.values import SUMMARY, Path, key_text, plain
+from wandb.interface.records import path_of, summary_fields, value_of
+from wandb.interface.values import SUMMARY, Path, json_text, key_text, plain
 from wandb.sdk.wandb_metric import Aggregate, Metric
 
 Record = Callable[[Mapping[Path, Any], Tuple[Path, ...]], None]  # (update, remove) -> into the log
@@ -30,6 +31,51 @@ class SummaryState:
         self._set_by_user: Set[str] = set()
         self._unshaped: Watched = {}  # keys at which the last value stands, instead of what is kept of all
         self._watched: Optional[Watched] = None  # what was added to `_unshaped` last
+
+    @classmethod
+    def restore(cls, fields: Mapping[str, Any]) -> SummaryState:
+        """Return what `fields` of a RunState say; the inverse of `record_fields`."""
+        state = cls()
+        state.apply(fields.get("summary", {}))
+        state._set_by_user = set(fields.get("set_by_user", ()))
+        for item in fields.get("aggregates", ()):
+            aggregate = state._aggregates[item["name"]] = Aggregate(value_of(item.get("first_json", "null")))
+            aggregate.low, aggregate.high = value_of(item["low_json"]), value_of(item["high_json"])
+            aggregate.total, aggregate.count = item.get("total", 0.0), item.get("count", 0)
+        return state
+
+    def record_fields(self) -> Dict[str, Any]:
+        """Return the fields of a RunState that are the summary's."""
+        return {
+            "summary": summary_fields(self.tree),
+            "set_by_user": sorted(self._set_by_user),
+            "aggregates": [
+                {
+                    "name": name,
+                    "first_json": json_text(aggregate.first),
+                    "low_json": json_text(aggregate.low),
+                    "high_json": json_text(aggregate.high),
+                    "total": aggregate.total,
+                    "count": aggregate.count,
+                }
+                for name, aggregate in self._aggregates.items()
+            ],
+        }
+
+    def apply(self, fields: Mapping[str, Any]) -> None:
+        """Take what a SummaryRecord of an earlier log says."""
+        paths = []
+        for item in fields.get("update", ()):
+            path = path_of(item)
+            paths.append(".".join(path) if isinstance(path, tuple) else path)
+            value = value_of(item.get("value_json", "null"))
+            if value is not None:
+                self.put(path, value)
+        for item in fields.get("remove", ()):
+            self.remove(path_of(item))
+        # A record with a step, or with the run's time, is the recorder's own word and not the user's.
+        if "_step" not in paths and "_wandb.runtime" not in paths:
+            self._set_by_user.update(paths)
 
     @property
     def tree(self) -> Dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 from wandb.errors import LeaseHeld, SyncError
 from wandb_sync import lease as lease_module
 from wandb_sync.lease import STALE_AFTER_S, Lease
-from wandb_sync.processes import Life, ProcessId, life_of
+from wandb.processes import Life, ProcessId, life_of
 
 
 def no_sleep(seconds: float) -> None:

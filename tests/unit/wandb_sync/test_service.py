@@ -19,7 +19,7 @@ from wandb.errors import UsageError
 from wandb.transaction_log.reader import read_records
 from wandb_sync import batching, run_sync, service as service_module
 from wandb_sync.lease import Lease
-from wandb_sync.processes import ProcessId
+from wandb.processes import ProcessId
 from wandb_sync.run_sync import RunOptions, Status
 from wandb_sync.service import Report, Selection, Service
 from wandb_sync.session import Target, Wishes

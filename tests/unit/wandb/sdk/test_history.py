@@ -25,7 +25,7 @@ class Recorder:
         self.backend = MemoryBackend()
         self.warnings = []
         self.state = SummaryState()
-        self.history = History(self.backend, self.state, Metrics(), self.warnings.append)
+        self.history = History(self.backend, self.state, Metrics(), self.warnings.append, dict)
         self.log = self.history.log
 
     def define(self, name, overwrite=False, **options) -> None:
@@ -83,7 +83,7 @@ def test_a_step_that_goes_back_is_dropped_with_a_warning(rec) -> None:
     rec.log({"a": 2}, step=5)
     rec.log({"a": 2}, step=-1)
     assert rec.rows() == [{"a": 1, "_step": 5}]
-    assert rec.history.dropped_rows == 2 and "less than the current step 6" in rec.warnings[0]
+    assert rec.history.late_rows == 2 and "less than the current step 6" in rec.warnings[0]
 
 
 def test_the_part_of_a_row_that_waits_is_in_the_log_when_log_returns(rec) -> None:

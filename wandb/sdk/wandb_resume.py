@@ -1,0 +1,304 @@
+"""Where a run begins: at nothing, or where an earlier segment of it has ended.
+
+Offline there is nobody to ask but the directory of runs (wandb.backend.segments).  What it says goes into the run:
+step, runtime, config, summary, definitions, name, tags; and into the log: which segment it follows, and how many
+lines of each stream the earlier ones have, so that the syncer can lay every row in its place whatever arrives first.
+
+    resume            an earlier segment is here              none is here
+    allow, an id      goes on from it                         begins; the syncer asks the server
+    must              goes on from it                         begins, with a warning; the syncer asks the server
+    never             UsageError                              begins
+    auto              allow, for the id that this job had     begins under an id that the job will find again
+    not given         begins anew; its rows follow            begins
+
+Rule 1: a segment that somebody still writes is never followed: the new recording gets an id of its own, and the user
+        is told.
+Rule 2: two that begin at the same moment see each other: each makes its directory first and looks then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from time import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from wandb import env
+from wandb.backend import segments
+from wandb.backend.segments import Segment
+from wandb.errors import LogError, UsageError
+from wandb.processes import Life
+from wandb.sdk.beginning import Beginning, Earlier, step_of, was_requeued
+from wandb.sdk.run_directory import RunDirectory
+
+SAME_MOMENT_S = 60.0  # directories that were made within it may both be about to get their log
+MAX_NAMESAKES = 1000  # ids that are tried, one after the other, for a recording whose id is in use
+
+
+def read(segment: Segment) -> Earlier:
+    """Return what a run has come to at the end of a segment.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    earlier = Earlier()
+    state, earlier.end = segments.last_state(segment.log)
+    if state:
+        earlier.begin_with(state)
+    for record, earlier.end in segments.records(segment.log, earlier.end):
+        earlier.take(record)
+    earlier.end_row()
+    return earlier
+
+
+def read_until(chain: List[Segment], step: float) -> Earlier:
+    """Return what a run had come to behind the row of a step: for a run that is rewound.
+
+    Raises:
+        LogError: A log cannot be read.
+    """
+    earlier = Earlier()
+    for segment in chain:
+        for record, _ in segments.records(segment.log, 0):
+            if "footer" in record or ("history" in record and step_of(record["history"]) > step):
+                continue
+            earlier.take(record)
+    return earlier
+
+
+def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Optional[Beginning]:
+    """Find out where a run begins; None if it is a new one with an id that is still to be made up.
+
+    Args:
+        settings: Those of the run.
+        warn: Told what the user should know.
+        n_earlier_runs: How many runs this process has begun with resume="auto" before.
+
+    Raises:
+        UsageError: resume="never", and the run is here.
+    """
+    fork, rewind = settings.fork_from, settings.resume_from
+    if fork is not None:
+        branch = {"run": fork.run, "value": float(fork.value), "metric": fork.metric}
+        fields = {"branch_point": branch, "forked": True, "starting_step": int(fork.value) + 1}
+        return Beginning(settings.run_id or "", None, int(fork.value) + 1, fields)
+    if rewind is not None:
+        return _rewound(settings.wandb_dir, rewind)
+    if settings.resume == "auto" and not settings.run_id:
+        return _auto(settings, warn, n_earlier_runs)
+    if settings.run_id:
+        return _at_id(settings.wandb_dir, settings.run_id, settings.resume, _project(settings), warn)
+    if was_requeued():
+        warn("this job was requeued; wandb.init(resume='auto') lets it go on with the run it had")
+    return None
+
+
+def namesake_of(run_id: str, number: int) -> str:
+    """Return the id for a recording of a run that somebody else is recording."""
+    return f"{run_id}-{number}"
+
+
+def rivals(directory: RunDirectory, beginning: Beginning) -> List[str]:
+    """Return the run directories of the same id that came into being beside ours and count as the earlier ones."""
+    wandb_dir, name = os.path.split(directory.path)
+    made_s = _changed_s(directory.path)
+    return [
+        other
+        for other in segments.directories(wandb_dir, beginning.run_id)
+        if other < name
+        and other not in beginning.was_here
+        and abs(made_s - _changed_s(os.path.join(wandb_dir, other))) < SAME_MOMENT_S
+    ]
+
+
+def _changed_s(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def forget_auto(settings: Any) -> None:
+    """After a run with resume="auto" that ended well: the next one is a new one."""
+    try:
+        os.unlink(settings.resume_fname)
+    except OSError:
+        pass
+
+
+def _at_id(
+    wandb_dir: str, run_id: str, resume: Optional[str], project: Optional[str], warn: Callable[[str], None]
+) -> Beginning:
+    """Begin under an id that was given, or if somebody is writing there, under the next one that is free."""
+    asked, number = run_id, 1
+    while True:
+        here = segments.find(wandb_dir, run_id)
+        was_here = _directories(here)
+        chain = [segment for segment in here if project in (None, segment.run.get("project", ""))]
+        if not chain:
+            if resume == "must" and run_id == asked:
+                warn(
+                    f"run {run_id} has no earlier part in {wandb_dir}; the syncer will look for it on the server"
+                )
+            fields = {"resume": True} if resume in ("allow", "must") and run_id == asked else {}
+            return Beginning(run_id, None, 0, fields, was_here)
+        last = chain[-1]
+        if resume == "never":
+            raise UsageError(
+                f"run {run_id} exists already, in {os.path.dirname(last.log)}, and resume is 'never'",
+                hint="leave the id out, or say resume='allow'",
+            )
+        try:
+            earlier = read(last)
+        except LogError as error:
+            warn(f"{error}; its rows cannot be gone on from")
+            return Beginning(run_id, None, 0, {}, was_here)
+        if not _is_at_work(last, earlier, resume):
+            return _following(run_id, last, earlier, resume, was_here, warn)
+        number += 1
+        run_id = namesake_of(asked, number)
+        writer = last.run.get("writer", {})
+        warn(
+            f"run {asked} is being recorded by process {writer.get('pid', '?')} on "
+            f"{writer.get('host') or 'an unknown host'}, in {os.path.dirname(last.log)}. "
+            f"This recording is kept apart, as run {run_id}."
+        )
+        resume = None if resume != "never" else resume
+        if number > MAX_NAMESAKES:
+            raise UsageError(
+                f"run {asked} is being recorded {MAX_NAMESAKES} times", hint="give each its own id"
+            )
+
+
+def _following(
+    run_id: str,
+    last: Segment,
+    earlier: Earlier,
+    resume: Optional[str],
+    was_here: Tuple[str, ...],
+    warn: Callable[[str], None],
+) -> Beginning:
+    before = last.run.get("segment", {})
+    fields: Dict[str, Any] = {
+        "segment": {
+            "previous": last.name,
+            "previous_end": earlier.end,
+            "begin": earlier.lines(),
+            "on_server": bool(last.run.get("resume") or before.get("on_server")),
+        }
+    }
+    if resume is None:
+        warn(
+            f"run {run_id} was recorded before, in {os.path.dirname(last.log)}. Its rows stay, and those of this "
+            "recording follow them; resume='allow' goes on with its steps, config and summary."
+        )
+        fresh = Earlier()
+        fresh.take_lines(earlier.lines())
+        return Beginning(run_id, fresh, 0, fields, was_here)
+    fields.update(starting_step=earlier.next_step, resumed=True, runtime=int(earlier.runtime_s))
+    return Beginning(run_id, earlier, earlier.next_step, fields, was_here)
+
+
+def _rewound(wandb_dir: str, moment: Any) -> Beginning:
+    step = int(moment.value)
+    branch = {"run": moment.run, "value": float(moment.value), "metric": moment.metric}
+    fields: Dict[str, Any] = {"branch_point": branch, "starting_step": step + 1, "resumed": True}
+    chain = segments.find(wandb_dir, moment.run)
+    earlier = read_until(chain, step) if chain else Earlier()
+    return Beginning(moment.run, earlier, step + 1, fields, _directories(chain))
+
+
+def _is_at_work(segment: Segment, earlier: Earlier, resume: Optional[str]) -> bool:
+    """Say whether somebody still writes a segment; of another host's process we know only when it last wrote."""
+    if earlier.exit_code is not None:
+        return False
+    life = segment.life()
+    if life is not Life.UNKNOWN:
+        return life is Life.ALIVE
+    try:
+        return resume is None and time() - os.stat(segment.log).st_mtime < segments.MAYBE_ALIVE_S
+    except OSError:
+        return False
+
+
+# -- resume="auto" -----------------------------------------------------------------------------------------------
+
+
+def _auto(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Optional[Beginning]:
+    """Go on with the run that this job, or the last program here, had and did not end well."""
+    job = _job()
+    project = _project(settings)
+    if job:
+        return _auto_in_job((*job, settings.project or ""), settings.wandb_dir, project, warn, n_earlier_runs)
+    try:
+        with open(settings.resume_fname, encoding="utf-8") as file:
+            run_id = json.load(file)["run_id"]
+        if isinstance(run_id, str) and run_id:
+            return _at_id(settings.wandb_dir, run_id, "allow", project, warn)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def remember_auto(settings: Any, run_id: str) -> None:
+    """Note the id of a run for the next program that says resume="auto"; in a job it is found without."""
+    if _job():
+        return
+    scratch = f"{settings.resume_fname}.{os.getpid()}"
+    try:
+        with open(scratch, "w", encoding="utf-8") as file:
+            json.dump({"run_id": run_id}, file)
+        os.replace(scratch, settings.resume_fname)
+    except OSError:  # then the next program begins a new run
+        pass
+
+
+def _auto_in_job(
+    job: Tuple[str, ...],
+    wandb_dir: str,
+    project: Optional[str],
+    warn: Callable[[str], None],
+    n_earlier_runs: int,
+) -> Beginning:
+    """Begin under an id that follows from the job: the requeued job finds it, whatever became of the first.
+
+    A job that records several runs one after the other has an id for each.
+    """
+    number = n_earlier_runs
+    while True:
+        run_id = _job_id(job, number)
+        chain = segments.find(wandb_dir, run_id)
+        if not chain or read(chain[-1]).exit_code != 0:
+            return _at_id(wandb_dir, run_id, "allow", project, warn)
+        number += 1
+
+
+def _job() -> Tuple[str, ...]:
+    """Return what stays the same when this job, or this worker of torchrun's, is started again; () if none."""
+    elastic = env.get("TORCHELASTIC_RUN_ID", "none")
+    rank = env.get("SLURM_PROCID") or env.get("RANK") or "0"
+    if env.get("SLURM_JOB_ID"):
+        cluster = env.get("SLURM_CLUSTER_NAME") or ""
+        return ("slurm", cluster, env.get("SLURM_JOB_ID") or "", rank, env.get("RANK") or "")
+    if elastic and elastic != "none":
+        return ("torchrun", elastic, env.get("RANK") or "0")
+    return ()
+
+
+def _job_id(job: Tuple[str, ...], number: int) -> str:
+    from hashlib import blake2b
+    from wandb.internal.names import id_of
+
+    return id_of(blake2b("\0".join((*job, str(number))).encode()).digest())
+
+
+# -- small parts -------------------------------------------------------------------------------------------------
+
+
+def _directories(chain: List[Segment]) -> Tuple[str, ...]:
+    return tuple(segment.name.partition("/")[0] for segment in chain)
+
+
+def _project(settings: Any) -> Optional[str]:
+    """Return the project if somebody has said it: a run of the same id in another project is another run."""
+    return settings.project if settings.project and settings.source("project").is_explicit else None
