@@ -105,3 +105,83 @@ if __name__ == "__main__":
         and not view.lost
         and [r["_step"] for r in view.rows()] == list(range(len(view.rows())))
     )
+
+
+def _run_script(tmp_path: Path, code: str, timeout: float = 120) -> LogView:
+    """Run a program that forks, and return what its log says."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    (log,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    return LogView(log)
+
+
+def test_children_that_are_forked_beneath_a_progress_bar_write_nothing_into_the_log(tmp_path: Path) -> None:
+    view = _run_script(
+        tmp_path,
+        """
+import os, wandb
+run = wandb.init(mode="offline", settings={"silent": True})
+for epoch in range(30):
+    print("\\repoch", epoch, end="")
+    print("\\repoch", epoch, "again", end="", flush=True)
+    for i in range(40):
+        run.log({"n": epoch * 40 + i, "loss": 0.5})
+    for worker in range(3):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+run.finish()
+""",
+    )
+    assert [row["n"] for row in view.rows()] == list(range(1200)) and not view.lost
+    numbers = [record.num for record in view.records]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_children_of_a_threaded_parent_with_a_progress_bar_end(tmp_path: Path) -> None:
+    view = _run_script(
+        tmp_path,
+        """
+import os, threading, wandb
+run = wandb.init(mode="offline", settings={"silent": True})
+stop = threading.Event()
+def spam():
+    while not stop.is_set():
+        run.log({"x": 1})
+threads = [threading.Thread(target=spam) for _ in range(2)]
+for t in threads: t.start()
+for _ in range(20):
+    print("\\r1%", end="")
+    print("\\r1% ", end="")
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for t in threads: t.join()
+run.finish()
+""",
+    )
+    assert not view.lost and view.kinds()[-1] == "exit"
+
+
+def test_a_fork_under_redirect_ends_at_once_and_the_parent_is_heard_on(tmp_path: Path) -> None:
+    view = _run_script(
+        tmp_path,
+        """
+import os, wandb
+run = wandb.init(mode="offline", settings={"silent": True, "console": "redirect"})
+print("one", flush=True)
+for _ in range(15):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+for i in range(3):
+    print("line", i, flush=True)
+run.finish()
+""",
+        timeout=60,  # each fork once took ten seconds
+    )
+    assert view.console() == "one\nline 0\nline 1\nline 2\n"

@@ -75,5 +75,8 @@ class Backend:
     def close(self) -> None:
         """Release what is held.  Idempotent."""
 
+    def forget(self) -> None:
+        """Let go in a forked child, without the lock: nobody may be there to release it.  Nothing is written."""
+
     def _write(self, payload: bytes) -> None:
         raise NotImplementedError

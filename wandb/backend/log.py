@@ -28,3 +28,6 @@ class LogBackend(Backend):
     def close(self) -> None:
         with self.lock:
             self._writer.close()
+
+    def forget(self) -> None:
+        self._writer.close()

@@ -103,11 +103,16 @@ class Observers:
         self._console = self._system = self._looked = None
 
     def forget(self) -> None:
-        """Let go without recording, in a forked child: the threads live in the parent only."""
+        """Let go without recording, in a forked child: the threads live in the parent only.
+
+        Nothing is flushed: what is held of a line being redrawn is the parent's, and so is the log; and another
+        thread may have held any lock when the process was forked.
+        """
         console, self._console = self._console, None
         self._system = self._looked = None
+        self._stopped = True
         if console is not None:
-            console.stop()
+            console.forget()
 
     def _on_output(self, stream: str, text: str) -> None:
         number = records.STDERR if stream == "stderr" else records.STDOUT

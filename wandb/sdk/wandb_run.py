@@ -551,6 +551,7 @@ class Run:
             self._close(f"belongs to its parent process {os.getppid()}; call wandb.init() in the child")
             if self._observers is not None:
                 self._observers.forget()
+            self._backend.forget()
 
     # ---- inside
 
