@@ -25,12 +25,18 @@ class RunDirectory:
         self.files = files
 
     def remove(self) -> None:
-        """Take the directory away again, if nothing was put into it."""
-        for path in (self.files, self.path):
+        """Take the directory away again, and the link to it: there will be no run."""
+        latest = os.path.join(os.path.dirname(self.path), "latest-run")
+        for remove, path in ((os.unlink, self.log), (os.rmdir, self.files), (os.rmdir, self.path)):
             try:
-                os.rmdir(path)
+                remove(path)
             except OSError:
-                return
+                continue
+        try:
+            if not os.path.exists(latest):
+                os.unlink(latest)
+        except OSError:
+            return
 
 
 def create(

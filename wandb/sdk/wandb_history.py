@@ -4,7 +4,8 @@ Behaves as wandb 0.31 (observed): without `step` a call is a row; with `step=n`,
 merged until a larger step, a commit, or the end.  A row adds `_step`, `_runtime` and `_timestamp`; a user's
 own `_timestamp` counts, a `_step` in the data does not.
 
-Rule 1: the record is written before anything in memory changes: what cannot be written was not logged.
+Rule 1: the record is written before anything in memory changes: what cannot be written was not logged.  Only the
+        step is taken before: an interrupt, or a signal handler that logs, comes in the midst of the write.
 Rule 2: rows of numbers whose keys were seen before take the short way (`log`'s first half); whatever is not
         that takes `_log_any`, and both write the same.
 Rule 3: a part of a row that waits for its end is in the log too, as a footer record (decision 0003), and so is a
@@ -18,7 +19,7 @@ from time import monotonic, time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from wandb.backend.base import Backend
-from wandb.errors import ValidationError
+from wandb.errors import LogWriteError, ValidationError
 from wandb.interface import records
 from wandb.interface.limits import MAX_STEP
 from wandb.interface.rows import FAST_KINDS, RowEncoder, plain_row
@@ -64,6 +65,7 @@ class History:
         "late_rows",
         "_describe",
         "_row_bytes",
+        "_last_values",
         "_state_every_bytes",
         "_step_of_line_0",
         "_summary_due_step",
@@ -107,6 +109,7 @@ class History:
         self.step = starting_step
         self.late_rows = late_rows
         self._describe = describe
+        self._last_values: List[Any] = []  # of the last row; those of OWN_KEYS are at the end
         self._row_bytes = 1  # of the last row that took the long way
         self._state_every_bytes = STATE_EVERY_BYTES
         self._step_of_line_0 = starting_step - n_lines  # were every step a row; moves with those left out
@@ -144,8 +147,14 @@ class History:
                         now = time()
                         number = self.step
                         values += (number, monotonic() - self._started, now)
-                        self._append(self._encoder.fast_row(plan.layout, values, number))
+                        body = self._encoder.fast_row(plan.layout, values, number)
                         self.step = number + 1
+                        try:
+                            self._append(body)
+                        except LogWriteError:
+                            self._give_back(number)
+                            raise
+                        self._last_values = values
                         self._summary.add_row(row, plan.watched)
                         if plan.axes:
                             for name in plan.axes:
@@ -168,6 +177,10 @@ class History:
         with self._lock:
             if self._pending is not None:
                 self._end_row()
+
+    def own_values(self) -> Dict[str, Any]:
+        """Return what the last row has under OWN_KEYS; empty before the first one."""
+        return dict(zip(OWN_KEYS, self._last_values[-len(OWN_KEYS) :]))
 
     @property
     def n_lines(self) -> int:
@@ -252,6 +265,11 @@ class History:
             "monotonically increasing, so this data is not uploaded unless `wandb sync --step-policy` says so."
         )
 
+    def _give_back(self, number: int) -> None:
+        """Let the next row have a step that was taken for one that could not be written."""
+        if self.step == number + 1:  # else a signal handler has logged since
+            self.step = number
+
     def _end_row(self) -> None:
         assert self._pending is not None
         self._write_row(self._pending, self._pending_at_s)
@@ -263,14 +281,21 @@ class History:
         logged_at = row.pop("_timestamp", now)
         whole = dict(row)
         whole.update(_step=self.step, _runtime=monotonic() - self._started, _timestamp=logged_at)
-        body = self._encoder.row(whole, self.step)
-        self._append(body)
+        number = self.step
+        body = self._encoder.row(whole, number)
+        pending, self._pending = self._pending, None
+        self.step = number + 1
+        try:
+            self._append(body)
+        except LogWriteError:
+            self._give_back(number)
+            self._pending = pending
+            raise
+        self._last_values = [whole[name] for name in OWN_KEYS]
         self._row_bytes = len(body)
-        self._pending = None
-        due_step = self.step + self._state_every_bytes // len(body)
+        due_step = number + self._state_every_bytes // len(body)
         if due_step < self._summary_due_step:  # rows have become larger
             self._summary_due_step = due_step
-        self.step += 1
         for path, value in row.items():
             self._summary.fold(path, value)
         if self._metrics:
@@ -360,6 +385,6 @@ def _checked_step(step: Any) -> int:
         if isinstance(step, bool) or not hasattr(step, "__index__"):
             raise ValidationError("log: step", f"{kind_name(step)} is no int", hint="pass step=int(...)")
         step = step.__index__()
-    if step > MAX_STEP:
+    if step >= MAX_STEP:  # the next row has a step too
         raise ValidationError("log: step", f"{step} does not fit into 64 bits")
     return int(step)

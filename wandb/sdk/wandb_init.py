@@ -109,16 +109,16 @@ def init(
     setup = wandb_setup.setup()
     resolved = setup.settings_for_run(settings, given)
 
-    previous = active.current
-    if previous is not None:
+    previous = active.current or (setup.active_runs[-1] if setup.active_runs else None)
+    if previous is not None and resolved.reinit != "create_new":
         if resolved.reinit in ("default", "return_previous", False):
             if config is not None:
                 termwarn(
                     "wandb.init() was called while a run is active; its config is not used.", repeat=False
                 )
             return previous
-        if resolved.reinit != "create_new":
-            previous.finish()
+        for run in list(setup.active_runs):
+            run.finish()
 
     config = wandb_config.selected(
         wandb_config.parse_config(config),
@@ -126,7 +126,7 @@ def init(
         list(config_exclude_keys or ()),
     )
     run = _open_run(setup, resolved, _with_defaults(config, resolved), arguments)
-    if resolved.reinit != "create_new" or active.current is None and previous is None:
+    if resolved.reinit != "create_new":
         active.current = run
     return run
 
@@ -134,7 +134,13 @@ def init(
 def _open_run(
     setup: wandb_setup.Setup, settings: Settings, config: Dict[str, Any], arguments: Mapping[str, Any]
 ) -> Run:
-    """Make the directory, the log and the run, and start what watches it."""
+    """Make the directory, the log and the run, and start what watches it.
+
+    What the user may have done wrong is looked at first: a call that raises leaves nothing on the disk.
+    """
+    checked = wandb_config.Config()
+    checked.update(config, allow_val_change=True)
+    tags = checked_tags(settings.run_tags)
     start_time = settings.x_start_time or time()
     settings.update({"x_start_time": start_time, "mode": _mode(settings)}, Source.COMPUTED, "wandb.init")
     disabled = settings.disabled
@@ -166,7 +172,7 @@ def _open_run(
             entity=settings.entity or who.get("entity", ""),
             name=f"dummy-{settings.run_id}" if disabled else settings.run_name or who.get("display_name"),
             notes=settings.run_notes or who.get("notes"),
-            tags=checked_tags(settings.run_tags or who.get("tags")),
+            tags=tags or tuple(who.get("tags", ())),
             group=settings.run_group or who.get("run_group", ""),
             job_type=settings.run_job_type or who.get("job_type", ""),
             sweep_id=settings.sweep_id or who.get("sweep_id"),
@@ -183,11 +189,13 @@ def _open_run(
         starting_step=beginning.starting_step,
     )
     try:
-        run._open(config, {})
+        run._open(checked.as_dict(), {})
         if not disabled and not settings.x_disable_meta:
             run._append_environment(_environment(settings, around, start_time))
     except BaseException:
         backend.close()
+        if directory is not None:
+            directory.remove()
         raise
     setup.active_runs.append(run)
     run._end_with_process()
@@ -377,6 +385,38 @@ def _forget_all_in_child() -> None:
             run._forget_in_child()
         setup.active_runs = []
     active.current = None
+
+
+def unpickled(who: Dict[str, Any], config: Dict[str, Any], summary: Dict[str, Any], disabled: bool) -> Run:
+    """Return what a pickled run becomes: in its own process itself, elsewhere one that can be read only.
+
+    Args:
+        who: Fields of a RunRecord.
+        disabled: It recorded nothing, and goes on to.
+    """
+    setup = wandb_setup.setup()
+    for run in setup.active_runs:
+        if run.id == who.get("run_id"):
+            return run  # type: ignore[no-any-return]
+    from wandb.backend.memory import NullBackend
+
+    settings = setup.settings_for_run(None, {"mode": "disabled"})
+    run = Run(
+        RunIdentity.from_record(who),
+        NullBackend(),
+        None,
+        settings=settings.freeze(),
+        start_time=time(),
+        run_fields={},
+        telemetry={},
+        temporary_dir=settings.files_dir,
+        on_finished=lambda run: None,
+    )
+    run._open(config, {})
+    run._summary_state.tree.update(summary)
+    if not disabled:
+        run._close("belongs to another process; call wandb.init() in this one")
+    return run
 
 
 def attach(run_id: Optional[str] = None, **options: Any) -> Run:

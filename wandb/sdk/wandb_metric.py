@@ -199,9 +199,17 @@ class Aggregate:
         maximum and mean, as in wandb 0.31: that a metric was NaN once is worth seeing.
         """
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            self.count += 1
-            self.total += value
-            self.widen(value)
+            self.add_number(value)
+
+    def add_number(self, number: Any) -> None:
+        """Take a number; one that no float can hold makes the mean infinite."""
+        self.count += 1
+        try:
+            self.total += number
+        except OverflowError:
+            self.total = float("inf") if number > 0 else -float("inf")
+        if not self.low <= number <= self.high:
+            self.widen(number)
 
     def widen(self, number: Any) -> None:
         """Let `low` and `high` take in a number."""

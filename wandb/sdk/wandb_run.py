@@ -83,8 +83,23 @@ class RunIdentity:
         self.job_type = job_type
         self.sweep_id = sweep_id
 
+    @classmethod
+    def from_record(cls, fields: Mapping[str, Any]) -> RunIdentity:
+        """Return what the fields of a RunRecord say."""
+        return cls(
+            run_id=fields.get("run_id", ""),
+            project=fields.get("project", ""),
+            entity=fields.get("entity", ""),
+            name=fields.get("display_name"),
+            notes=fields.get("notes"),
+            tags=tuple(fields.get("tags", ())),
+            group=fields.get("run_group", ""),
+            job_type=fields.get("job_type", ""),
+            sweep_id=fields.get("sweep_id"),
+        )
+
     def record_fields(self) -> Dict[str, Any]:
-        """Return the fields of a RunRecord."""
+        """Return the fields of a RunRecord; `from_record` takes them."""
         return {
             "run_id": self.run_id,
             "project": self.project,
@@ -144,7 +159,6 @@ class Run:
         self._earlier = earlier
         self._starting_step = starting_step
         self._summary_state = earlier.summary
-        self._summary = Summary(self._summary_state, self._record_summary)
         self._history = History(
             backend,
             self._summary_state,
@@ -156,6 +170,7 @@ class Run:
             n_lines=earlier.n_history,
             late_rows=earlier.n_late_history,
         )
+        self._summary = Summary(self._summary_state, self._record_summary, self._history.own_values)
         self._log: Callable[..., None] = self._history.log  # until the run is closed
         self._config = Config(warn=termwarn)
         self._observers: Optional[Observers] = None
@@ -326,7 +341,7 @@ class Run:
         for step in (
             self._history.flush,
             self._settle_files,
-            lambda: self._write_end(code),
+            *self._last_records(code),
             self._backend.close,
         ):
             self._guarded("finish", step)
@@ -498,6 +513,18 @@ class Run:
             raise AttributeError(f"Attribute {name} is not supported on Run object.")
         object.__setattr__(self, name, value)
 
+    def __copy__(self) -> Run:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Run:
+        return self  # there is one run, however often what holds it is copied
+
+    def __reduce__(self) -> Any:
+        from wandb.sdk.wandb_init import unpickled
+
+        who = {name: value for name, value in self._identity.record_fields().items() if value}
+        return unpickled, (who, self._config.as_dict(), self._summary._as_dict(), self.disabled)
+
     def __repr__(self) -> str:
         return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
 
@@ -618,13 +645,17 @@ class Run:
             for target in self._late_files:
                 settle(target)
 
-    def _write_end(self, exit_code: int) -> None:
+    def _last_records(self, exit_code: int) -> List[Callable[[], object]]:
+        """Return what writes the last records, one each: the exit record must not be lost with a large summary."""
         runtime_s = int(self._history.runtime_s())
         self._used("finish")
-        self._backend.append(records.telemetry(self._telemetry))
-        self._history.write_summary()
-        self._backend.append(records.summary({("_wandb", "runtime"): runtime_s, "_runtime": runtime_s}))
-        self._backend.append(records.exit_(exit_code, runtime_s))
+        append = self._backend.append
+        return [
+            lambda: append(records.telemetry(self._telemetry)),
+            self._history.write_summary,
+            lambda: append(records.summary({("_wandb", "runtime"): runtime_s, "_runtime": runtime_s})),
+            lambda: append(records.exit_(exit_code, runtime_s)),
+        ]
 
     def _close(self, reason: str) -> None:
         self._closed = reason

@@ -17,6 +17,7 @@ from wandb.sdk.wandb_metric import Aggregate, Metric
 Record = Callable[[Mapping[Path, Any], Tuple[Path, ...]], None]  # (update, remove) -> into the log
 
 
+RECORDER_KEYS = frozenset(("_step", "_runtime", "_timestamp", "_wandb"))  # not the user's
 Watched = Dict[str, Tuple[Aggregate, Metric]]  # top-level keys whose summary is not simply the last value
 
 
@@ -69,7 +70,7 @@ class SummaryState:
             path = path_of(item)
             paths.append(".".join(path) if isinstance(path, tuple) else path)
             value = value_of(item.get("value_json", "null"))
-            if value is not None:
+            if value is not None and paths[-1].partition(".")[0] not in RECORDER_KEYS:
                 self.put(path, value)
         for item in fields.get("remove", ()):
             self.remove(path_of(item))
@@ -99,11 +100,7 @@ class SummaryState:
                 self._unshaped.update(watched)
                 self._watched = watched
             for key, (aggregate, _) in watched.items():
-                number = row[key]
-                aggregate.count += 1
-                aggregate.total += number
-                if not aggregate.low <= number <= aggregate.high:
-                    aggregate.widen(number)
+                aggregate.add_number(row[key])
 
     def fold(self, path: Path, value: Any) -> None:
         """Take a value of a row; None never enters the summary."""
@@ -190,15 +187,30 @@ class Summary:
     Keys are items and attributes alike: `run.summary["best"] = 1`, `run.summary.best`.
     """
 
-    def __init__(self, state: SummaryState, record: Record, prefix: Tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, state: SummaryState, record: Record, own: Callable[[], Dict[str, Any]], *prefix: str
+    ) -> None:
+        """Look at `state`.
+
+        Args:
+            record: Told of each change, before it is made.
+            own: Returns what the recorder adds to every row.
+            prefix: The keys above.
+        """
         object.__setattr__(self, "_state", state)
         object.__setattr__(self, "_record", record)
+        object.__setattr__(self, "_own", own)
         object.__setattr__(self, "_prefix", prefix)
 
     def __getitem__(self, key: str) -> Any:
         path = (*self._prefix, key)
-        value = self._state.get(path)
-        return Summary(self._state, self._record, path) if isinstance(value, dict) else value
+        try:
+            value = self._state.get(path)
+        except KeyError:
+            if self._prefix:
+                raise
+            return self._own()[key]
+        return Summary(self._state, self._record, self._own, *path) if isinstance(value, dict) else value
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
@@ -259,9 +271,10 @@ class Summary:
 
     def _as_dict(self) -> Dict[str, Any]:
         try:
-            return _copy(self._state.get(self._prefix))  # type: ignore[no-any-return]
+            values: Dict[str, Any] = _copy(self._state.get(self._prefix))
         except KeyError:
             return {}
+        return values if self._prefix else {**values, **self._own()}
 
     def __contains__(self, key: object) -> bool:
         return key in self._as_dict()
@@ -271,6 +284,9 @@ class Summary:
 
     def __len__(self) -> int:
         return len(self._as_dict())
+
+    def __reduce__(self) -> Any:
+        return _detached, (self._as_dict(),)
 
     def __eq__(self, other: object) -> bool:
         return self._as_dict() == (other._as_dict() if isinstance(other, Summary) else other)
@@ -282,6 +298,13 @@ class Summary:
 
     def _path(self, key: str) -> Path:
         return (*self._prefix, key) if self._prefix else key
+
+
+def _detached(values: Dict[str, Any]) -> Summary:
+    """Return a summary that is nobody's: what a pickled one becomes."""
+    state = SummaryState()
+    state.tree.update(values)
+    return Summary(state, lambda update, remove: None, dict)
 
 
 def _copy(value: Any) -> Any:
