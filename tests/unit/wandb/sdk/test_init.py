@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 from log_view import LogView
 
 import wandb
-from wandb.errors import Error, RunFinishedError, UsageError
+from wandb.errors import Error, RunFinishedError, UsageError, ValidationError
 
 QUIET = {"console": "off", "silent": True, "x_disable_stats": True}
 
@@ -128,6 +132,62 @@ def test_a_second_init_follows_reinit() -> None:
     third.finish()
     assert wandb.run is second
     second.finish()
+
+
+def test_create_new_leaves_the_current_run_alone_and_later_inits_find_it() -> None:
+    first = _init(reinit="create_new")
+    assert wandb.run is None
+    with pytest.raises(Error):
+        wandb.log({"x": 1})
+    second = _init(reinit="create_new")
+    assert _init() is second
+    first.finish()
+    second.finish()
+
+
+@pytest.mark.parametrize("wrong", [{"config": {"m": object()}}, {"tags": [object()]}])
+def test_an_init_that_raises_leaves_nothing_behind(wrong) -> None:
+    with pytest.raises(ValidationError):
+        _init(**wrong)
+    assert not list(Path(".").glob("wandb/*"))
+
+
+def test_a_run_can_be_copied_with_whatever_holds_it() -> None:
+    with _init() as run:
+        assert copy.deepcopy({"trainer": [run]})["trainer"][0] is run and copy.copy(run) is run
+        assert pickle.loads(pickle.dumps(run)) is run
+
+
+def test_a_run_in_another_process_can_be_read_and_refuses_to_record() -> None:
+    with _init(config={"lr": 0.1}, project="p") as run:
+        run.log({"loss": 2})
+        code = (
+            "import pickle, sys; run = pickle.load(sys.stdin.buffer)\n"
+            "print(run.id, run.config.lr, run.summary['loss'], run.project)\n"
+            "try: run.log({'a': 1})\nexcept Exception as error: print(type(error).__name__)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(run), capture_output=True)
+    assert done.stdout.decode().split() == [run.id, "0.1", "2", "p", "UsageError"], done.stderr.decode()
+
+
+def test_a_disabled_run_goes_on_recording_nothing_elsewhere() -> None:
+    run = wandb.init(mode="disabled")
+    text = pickle.dumps(run)
+    run.finish()
+    elsewhere = pickle.loads(text)
+    elsewhere.log({"a": 1})
+    assert elsewhere.disabled and elsewhere.id == run.id
+
+
+def test_the_summary_can_be_pickled_and_has_what_the_recorder_adds() -> None:
+    with _init() as run:
+        assert "_step" not in run.summary
+        for _ in range(2):
+            run.log({"a": 1})
+        run.summary["b"] = {"c": 2}
+        loaded = pickle.loads(pickle.dumps(run.summary))
+        assert run.summary["_step"] == 1 and run.summary["_runtime"] >= 0 and run.summary._timestamp > 1e9
+    assert loaded["b"]["c"] == 2 and loaded["_step"] == 1
 
 
 def test_finish_twice_is_harmless_and_calls_after_it_are_refused() -> None:
