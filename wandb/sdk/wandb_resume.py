@@ -21,12 +21,13 @@ from __future__ import annotations
 import json
 import os
 from time import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from wandb import env
 from wandb.backend import segments
 from wandb.backend.segments import Segment
-from wandb.errors import LogError, UsageError
+from wandb.errors import LogError, UsageError, ValidationError
+from wandb.interface.records import path_of, value_of
 from wandb.processes import Life
 from wandb.sdk.beginning import Beginning, Earlier, step_of, was_requeued
 from wandb.sdk.run_directory import RunDirectory
@@ -60,10 +61,18 @@ def read_until(chain: List[Segment], step: float) -> Earlier:
     earlier = Earlier()
     for segment in chain:
         for record, _ in segments.records(segment.log, 0):
-            if "footer" in record or ("history" in record and step_of(record["history"]) > step):
-                continue
-            earlier.take(record)
+            if "history" in record and step_of(record["history"]) > step:
+                return earlier
+            if "footer" not in record and not _is_summary_behind(record, step):
+                earlier.take(record)
     return earlier
+
+
+def _is_summary_behind(record: Mapping[str, Any], step: float) -> bool:
+    """Say whether a record is the whole summary of a later step; wandb writes it before the row."""
+    items = record.get("summary", {}).get("update", ())
+    steps = [value_of(item.get("value_json", "")) for item in items if path_of(item) == "_step"]
+    return any(isinstance(value, (int, float)) and value > step for value in steps)
 
 
 def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Optional[Beginning]:
@@ -75,7 +84,7 @@ def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Op
         n_earlier_runs: How many runs this process has begun with resume="auto" before.
 
     Raises:
-        UsageError: resume="never", and the run is here.
+        UsageError: resume="never", and the run is here; or resume_from is of another run than the id.
     """
     fork, rewind = settings.fork_from, settings.resume_from
     if fork is not None:
@@ -83,6 +92,10 @@ def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Op
         fields = {"branch_point": branch, "forked": True, "starting_step": int(fork.value) + 1}
         return Beginning(settings.run_id or "", None, int(fork.value) + 1, fields)
     if rewind is not None:
+        if settings.run_id not in (None, "", rewind.run):
+            raise ValidationError(
+                "resume_from", f"is of run {rewind.run!r}, and the id is {settings.run_id!r}"
+            )
         return _rewound(settings.wandb_dir, rewind)
     if settings.resume == "auto" and not settings.run_id:
         return _auto(settings, warn, n_earlier_runs)
