@@ -61,6 +61,7 @@ class Segment(NamedTuple):
                 writer.get("boot_id", ""),
                 writer.get("pid", 0),
                 writer.get("pid_start_ticks", 0),
+                writer.get("pid_namespace", ""),
             )
         )
 

@@ -251,7 +251,8 @@ class History:
             self._write_row(merged, now)
             self._learn(data)
         else:
-            self._append(self._encoder.pending(flat, self.step))
+            own: Dict[Path, Any] = {"_runtime": self.runtime_s(), "_timestamp": now}
+            self._append(self._encoder.pending({**own, **flat}, self.step))
             self._pending = merged
             self._pending_at_s = now
 

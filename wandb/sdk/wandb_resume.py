@@ -198,6 +198,7 @@ def _following(
             "previous_end": earlier.end,
             "begin": earlier.lines(),
             "on_server": bool(last.run.get("resume") or before.get("on_server")),
+            "first_start_time": before.get("first_start_time", last.run.get("start_time")),
         }
     }
     if resume is None:
