@@ -1,8 +1,9 @@
 """What stands between our own troubles and the user's training loop.
 
 What the user did wrong raises in the user's thread, at once: that is UsageError and its kind, and passes.
-Anything else, a full disk or a bug of ours, is told once, counted, and training goes on.  The tests put a
-function into `on_swallowed` that makes every such error fail the test it happened in.
+Anything else, a full disk or a bug of ours, is told once, counted, and training goes on; what the disk did
+raises too where on_error="raise" asks for it.  The tests put a function into `on_swallowed` that makes every
+such error fail the test it happened in.
 """
 
 from __future__ import annotations
@@ -18,15 +19,25 @@ on_swallowed: Optional[Callable[[BaseException], None]] = None
 class Guard:
     """Counts what was swallowed on behalf of one run.
 
+    Args:
+        raises: Let `handle` pass on what the disk did (on_error="raise").
+
     Attributes:
-        swallowed: How many errors, by the name of the call they happened in.
+        swallowed: How many errors.
     """
 
-    __slots__ = ("swallowed", "_told")
+    __slots__ = ("swallowed", "_raises", "_told")
 
-    def __init__(self) -> None:
+    def __init__(self, raises: bool = False) -> None:
         self.swallowed = 0
+        self._raises = raises
         self._told: List[str] = []
+
+    def handle(self, call: str, error: Exception) -> None:
+        """Swallow an error that came up in a call of the user's, or raise it if that is what they want."""
+        if self._raises and isinstance(error, LogWriteError):
+            raise error
+        self.swallow(call, error)
 
     def swallow(self, call: str, error: BaseException) -> None:
         """Take an error that must not reach the user's code; say so once per call and kind."""
@@ -38,7 +49,7 @@ class Guard:
             return
         self._told.append(what)
         if isinstance(error, LogWriteError):
-            termerror(f"{call}: {error} Training goes on; what cannot be written is lost.")
+            termerror(f"{call}: {error}. Training goes on.")
             return
         import traceback
 

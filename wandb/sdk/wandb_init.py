@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
-from wandb.backend.log import LogBackend
+from wandb.backend.log import LogBackend, LogConfig
 from wandb.errors import UsageError
 from wandb.internal import names
 from wandb.internal.environment import git_record, software, writer_identity
@@ -20,6 +20,7 @@ from wandb.internal.git import GitState, git_state
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, find_program
 from wandb.sdk import active, run_directory, wandb_config, wandb_setup
+from wandb.sdk.guard import Guard
 from wandb.sdk.wandb_run import Run, RunIdentity, checked_tags
 from wandb.sdk.wandb_settings import Settings, Source
 from wandb.term import termlog, termwarn
@@ -140,6 +141,7 @@ def _open_run(
         {k: v for k, v in fill.items() if getattr(settings, k) != v}, Source.COMPUTED, "wandb.init"
     )
     disabled = settings.disabled
+    guard = Guard(raises=settings.on_error == "raise")
     directory = None
     backend: Backend
     if disabled:
@@ -155,7 +157,7 @@ def _open_run(
             link_latest=settings.symlink,
         )
         settings.update({"x_files_dir": directory.files}, Source.COMPUTED, "wandb.init")
-        backend = LogBackend(directory.log)
+        backend = LogBackend(directory.log, _log_config(settings, directory), guard.swallow)
     around = _look_around(settings)
     run = Run(
         RunIdentity(
@@ -177,11 +179,13 @@ def _open_run(
         telemetry=_telemetry(settings, arguments),
         temporary_dir=settings.files_dir if disabled else "",
         on_finished=lambda run: _forget(setup, run),
+        guard=guard,
     )
     try:
         run._open(config, {})
         if not disabled and not settings.x_disable_meta:
             run._append_environment(_environment(settings, around, start_time))
+        backend.opened()
     except BaseException:
         backend.close()
         raise
@@ -194,6 +198,19 @@ def _open_run(
         if not settings.silent and not settings.quiet:
             termlog(f"Run data is saved locally in {directory.path}")
     return run
+
+
+def _log_config(settings: Settings, directory: run_directory.RunDirectory) -> LogConfig:
+    return LogConfig(
+        settings.durability,
+        sync_interval_s=settings.x_log_sync_interval,
+        backlog_bytes=settings.x_log_backlog_bytes,
+        retry_s=settings.x_log_retry_interval,
+        write_timeout_s=settings.x_log_write_timeout,
+        thread=settings.x_log_writer_thread,
+        raises=settings.on_error == "raise",
+        directories=directory.parents,
+    )
 
 
 def _mode(settings: Settings) -> str:

@@ -101,6 +101,7 @@ class Run:
         telemetry: Mapping[str, Any],
         temporary_dir: str,
         on_finished: Callable[[Run], None],
+        guard: Optional[Guard] = None,
     ) -> None:
         """Put together a run; `wandb.sdk.wandb_init` opens it.
 
@@ -110,8 +111,9 @@ class Run:
             run_fields: What else goes into each RunRecord (host, git, writer ...).
             telemetry: The first TelemetryRecord's fields.
             temporary_dir: What `dir` answers when there is no directory.
+            guard: Whom the backend tells of trouble too.
         """
-        self._guard = Guard()
+        self._guard = guard or Guard()
         self._identity = identity
         self._backend = backend
         self._directory = directory
@@ -159,7 +161,7 @@ class Run:
         except UsageError:
             raise
         except Exception as error:
-            self._guard.swallow("log", error)
+            self._guard.handle("log", error)
 
     def define_metric(
         self,
@@ -517,7 +519,7 @@ class Run:
         except UsageError:
             raise
         except Exception as error:
-            self._guard.swallow(call, error)
+            self._guard.handle(call, error)
 
     def _append(self, call: str, body: bytes) -> None:
         if self._closed:
