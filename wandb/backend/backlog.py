@@ -110,13 +110,13 @@ class Loss:
     def __str__(self) -> str:
         parts = []
         if self.history:
-            parts.append(f"{self.history} rows (steps {self.first_step} to {self.last_step})")
+            parts.append(f"rows: {self.history} (steps {self.first_step} to {self.last_step})")
         if self.console:
-            parts.append(f"{self.console} pieces of console output")
+            parts.append(f"pieces of console output: {self.console}")
         if self.stats:
-            parts.append(f"{self.stats} samples of system metrics")
+            parts.append(f"samples of system metrics: {self.stats}")
         if self.other:
-            parts.append(f"{self.other} other records")
+            parts.append(f"other records: {self.other}")
         return ", ".join(parts)
 
     def _count_rows(self, n_rows: int, first_step: int, last_step: int) -> None:

@@ -304,6 +304,8 @@ class LogBackend(Backend):
                 self._report("finish", trouble)
             return
         text = f"{self._writer.path} lacks what could not be written ({self._backlog.reason}): {missing}"
+        if self._thread is not None and not self._thread.closed:
+            text += ". It is written should that work before the process ends."
         if self._config.raises:
             raise LogWriteError(text)
         termerror(text)

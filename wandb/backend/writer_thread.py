@@ -13,6 +13,7 @@ Rule 4: the thread tells nobody anything; callers find what happened in `trouble
 
 from __future__ import annotations
 
+import errno
 from _thread import RLock, allocate_lock, start_new_thread
 from typing import Any, Callable, Optional
 
@@ -45,6 +46,7 @@ class WriterThread:
     Attributes:
         trouble: Why records wait; None while all is well.
         in_flight: What the thread is just writing.
+        closed: Whether the log is.
         sync_each: Whether a record has to be on the disk before it counts as written.
     """
 
@@ -71,7 +73,7 @@ class WriterThread:
         self._sync_due = False
         self._sync_failure: Optional[LogError] = None
         self._close_due = False
-        self._closed = False
+        self.closed = False
 
     def start(self) -> bool:
         """Begin; False if no thread can be had."""
@@ -100,9 +102,7 @@ class WriterThread:
                 if self._waiter is waiter:  # else it has just been told
                     self._waiter = None
                     if self.trouble is None:
-                        self.trouble = LogWriteError(
-                            f"{self._writer.path}: the file system has not answered for {timeout_s:g} s"
-                        )
+                        self.trouble = self._no_answer(timeout_s)
                     return self.trouble
         return waiter.trouble
 
@@ -125,6 +125,12 @@ class WriterThread:
         while self._mutex._is_owned():  # type: ignore[attr-defined]  # threading.Condition asks it too
             self._mutex.release()
 
+    def _no_answer(self, timeout_s: float) -> LogError:
+        reason = f"the file system has not answered for {timeout_s:g} s"
+        error = LogWriteError(f"{self._writer.path}: {reason}", hint="it is written when it does")
+        error.__cause__ = TimeoutError(errno.ETIMEDOUT, reason)
+        return error
+
     def _ring(self) -> None:
         bell, self._bell = self._bell, None
         if bell is not None:
@@ -133,7 +139,7 @@ class WriterThread:
     # ---- in the thread
 
     def _run(self) -> None:
-        while not self._closed:
+        while not self.closed:
             with self._mutex:
                 self.in_flight = entry = self._backlog.take()
                 sync, self._sync_due = entry is None and self._sync_due, entry is not None and self._sync_due
@@ -186,7 +192,7 @@ class WriterThread:
         except LogError as error:
             trouble = trouble or error
         with self._mutex:
-            self._closed = True
+            self.closed = True
             self._settle(trouble)
 
     def _new_bell(self) -> Any:

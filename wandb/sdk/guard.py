@@ -48,7 +48,7 @@ class Guard:
         if what in self._told:
             return
         self._told.append(what)
-        if isinstance(error, LogWriteError):
+        if isinstance(error, (LogWriteError, OSError)):
             termerror(f"{call}: {error}. Training goes on.")
             return
         import traceback

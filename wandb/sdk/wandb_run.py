@@ -23,7 +23,7 @@ from typing import (
 )
 
 from wandb.backend.base import Backend
-from wandb.errors import RunFinishedError, UsageError
+from wandb.errors import LogWriteError, RunFinishedError, UsageError
 from wandb.interface import records
 from wandb.interface.values import Path, plain
 from wandb.internal.exit_hooks import ExitHooks
@@ -281,6 +281,9 @@ class Run:
         Args:
             exit_code: 0 (default) for success.
             quiet: Print nothing.
+
+        Raises:
+            LogWriteError: With on_error="raise": the log does not have all of it.  The run is finished.
         """
         if self._closed:
             return
@@ -289,6 +292,7 @@ class Run:
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
         code = int(exit_code or 0)
+        failure: Optional[LogWriteError] = None
         # Each step on its own: what one cannot do, the next still should.
         for step in (
             self._history.flush,
@@ -296,13 +300,18 @@ class Run:
             lambda: self._write_end(code),
             self._backend.close,
         ):
-            self._guarded("finish", step)
+            try:
+                self._guarded("finish", step)
+            except LogWriteError as error:
+                failure = failure or error
         self._close("is finished")
         if self._exit_hooks is not None:
             self._exit_hooks.uninstall()
         self._on_finished(self)
         if not quiet and self._directory is not None:
             self._print_end(self._directory.path)
+        if failure is not None:
+            raise failure
 
     join = finish
 

@@ -361,7 +361,10 @@ def frame(payload: bytes, offset: int) -> bytes:
 
 
 def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):
+        return  # it was moved, and the file with it; or we may write into it and not look
     try:
         os.fsync(fd)
     except OSError as error:

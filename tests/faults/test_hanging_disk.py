@@ -1,0 +1,221 @@
+"""Promise 4, a file system that does not answer: the loop is held for a stated time, once, and nothing is lost
+that is not told.
+
+An ext4 is frozen: what writes to it sleeps until it is thawed, and no signal wakes it.  Where the process has to
+die meanwhile, strace holds the system call instead: a frozen file system does not even let go of a dead process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+from disks import FreezingDisk, strace
+from log_view import LogView
+
+import wandb
+from wandb.errors import LogWriteError
+
+QUIET = {"console": "off", "silent": True, "x_disable_stats": True, "x_disable_meta": True}
+TIMEOUT_S = 0.5  # of the setting
+MUCH_S = 15.0  # what no call may take, on whatever machine
+
+
+def start(where: Path, **settings: Any) -> Any:
+    thread = {"x_log_writer_thread": True, "x_log_write_timeout": TIMEOUT_S, "x_log_retry_interval": 0.05}
+    return wandb.init(mode="offline", dir=where, settings={**QUIET, **thread, **settings})
+
+
+def numbers(view: LogView) -> List[int]:
+    return [row["n"] for row in view.rows()]
+
+
+def check_order(view: LogView) -> None:
+    found = [record.num for record in view.records]
+    assert found == sorted(set(found)) and not view.lost
+
+
+def log(run: Any, rows: Any) -> List[float]:
+    """Log rows; return the seconds of each call."""
+    took = []
+    for number in rows:
+        began = time.monotonic()
+        run.log({"n": number})
+        took.append(time.monotonic() - began)
+    return took
+
+
+@pytest.mark.swallows
+@pytest.mark.parametrize("durability", ["process", "interval", "record"])
+def test_the_loop_is_held_once_and_all_rows_are_there_when_the_disk_answers_again(
+    freezing_disk: FreezingDisk, capfd, swallowed_errors, durability: str
+) -> None:
+    run = start(freezing_disk.path, silent=False, durability=durability)
+    log(run, range(10))
+    time.sleep(0.3)  # the first sync of "interval"
+    freezing_disk.freeze()
+    took = log(run, range(10, 1000))
+    assert TIMEOUT_S <= max(took) < MUCH_S and sum(took) - max(took) < MUCH_S
+    freezing_disk.thaw()
+    log(run, range(1000, 1010))
+    run.finish()
+    view = LogView(run.sync_dir)
+    assert numbers(view) == list(range(1010)) and view.kinds()[-1] == "exit"
+    check_order(view)
+    assert capfd.readouterr().err.count("ERROR") == 1 and len(swallowed_errors) == 1
+
+
+@pytest.mark.swallows
+def test_the_thread_writes_what_waits_also_when_nobody_calls(freezing_disk: FreezingDisk) -> None:
+    run = start(freezing_disk.path)
+    freezing_disk.freeze()
+    log(run, range(100))
+    freezing_disk.thaw()
+    until = time.monotonic() + MUCH_S
+    while len(numbers(LogView(run.sync_dir))) < 100 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert numbers(LogView(run.sync_dir)) == list(range(100))
+    run.finish()
+
+
+@pytest.mark.swallows
+def test_memory_is_bounded_while_the_disk_hangs(freezing_disk: FreezingDisk) -> None:
+    run = start(freezing_disk.path, x_log_backlog_bytes=20_000)
+    freezing_disk.freeze()
+    log(run, range(500))
+    assert run._backend._backlog.n_bytes <= 20_000
+    freezing_disk.thaw()
+    run.finish()
+    view = LogView(run.sync_dir)
+    (lost,) = [footer.lost for footer in view.of("footer")]
+    gone = sorted({*range(500)} - {*numbers(view)})
+    assert gone == list(range(lost.first_step, lost.last_step + 1)) and len(gone) == lost.history
+    assert "has not answered" in lost.reason
+    check_order(view)
+
+
+@pytest.mark.swallows
+def test_finish_does_not_wait_for_ever_and_what_it_left_is_written_later(
+    freezing_disk: FreezingDisk, capfd
+) -> None:
+    run = start(freezing_disk.path, silent=False)
+    freezing_disk.freeze()
+    log(run, range(20))
+    began = time.monotonic()
+    run.finish()
+    assert time.monotonic() - began < MUCH_S
+    assert "rows: 20 (steps 0 to 19)" in capfd.readouterr().err
+    freezing_disk.thaw()
+    until = time.monotonic() + MUCH_S
+    while "exit" not in LogView(run.sync_dir).kinds() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert numbers(LogView(run.sync_dir)) == list(range(20))
+
+
+@pytest.mark.swallows
+def test_other_threads_are_not_held_longer_than_the_one_that_waits(freezing_disk: FreezingDisk) -> None:
+    run = start(freezing_disk.path)
+    freezing_disk.freeze()
+    took: List[float] = []
+    threads = [threading.Thread(target=lambda: took.append(max(log(run, range(20))))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(took) == 8 and max(took) < MUCH_S
+    freezing_disk.thaw()
+    run.finish()
+    assert len(numbers(LogView(run.sync_dir))) == 160
+
+
+@pytest.mark.swallows
+def test_a_forked_child_is_not_caught_in_the_parent_s_trouble(
+    freezing_disk: FreezingDisk, tmp_path: Path
+) -> None:
+    run = start(freezing_disk.path)
+    freezing_disk.freeze()
+    log(run, range(20))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            run.finish()  # not the child's to finish; must not wait
+            own = wandb.init(mode="offline", dir=tmp_path, settings=QUIET)
+            own.log({"n": 1})
+            own.finish()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    freezing_disk.thaw()
+    run.finish()
+    assert numbers(LogView(run.sync_dir)) == list(range(20))
+    (log_of_child,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert numbers(LogView(log_of_child)) == [1]
+
+
+def test_on_error_raise_raises_when_the_time_is_over(freezing_disk: FreezingDisk) -> None:
+    run = start(freezing_disk.path, on_error="raise")
+    log(run, range(3))
+    freezing_disk.freeze()
+    for _ in range(2):
+        with pytest.raises(LogWriteError, match="has not answered"):
+            run.log({"n": 3})
+    freezing_disk.thaw()
+    until = time.monotonic() + MUCH_S
+    while time.monotonic() < until:
+        try:
+            run.log({"n": 4})
+            break
+        except LogWriteError:
+            time.sleep(0.02)
+    run.finish()
+    # The row whose call raised was under way already, and nothing could call it back.
+    assert numbers(LogView(run.sync_dir)) == [0, 1, 2, 3, 4]
+
+
+PROGRAM = """
+import os, signal, sys, time
+import wandb
+
+run = wandb.init(mode="offline", id="x", settings={"console": "off", "x_start_time": 1700000000.0,
+    "x_disable_stats": True, "x_disable_meta": True, "x_log_writer_thread": True, "x_log_write_timeout": 0.5})
+for n in range(100): run.log({"n": n})
+"""
+
+ENDINGS = {
+    "end of script": ("", 0),
+    "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+    "SIGTERM while a call waits": ("", -signal.SIGTERM),
+    "exception": ("1 / 0", 1),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_process_ends_although_its_writer_is_stuck(ending: str, tmp_path: Path) -> None:
+    """From the 20th write to the log on, each takes ten minutes."""
+    code, status = ENDINGS[ending]
+    program = PROGRAM + code
+    if "while" in ending:
+        alarm = "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))\n"
+        program = PROGRAM.replace(
+            "for n", alarm + "signal.setitimer(signal.ITIMER_REAL, 0.7)\nfor n"
+        ).replace('"x_log_write_timeout": 0.5', '"x_log_write_timeout": 2')
+    log_path = tmp_path / "wandb" / "offline-run-20231114_221320-x" / "run-x.wandb"
+    command = [strace(), "-f", "-qq", "-o", os.devnull, "-P", str(log_path), "-e", "trace=write"]
+    command += ["-e", "inject=write:delay_enter=600s:when=20+", sys.executable, "-c", program]
+    began = time.monotonic()
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "TZ": "UTC"}, capture_output=True, text=True, timeout=120
+    )
+    assert time.monotonic() - began < 60
+    assert done.returncode == status and "lacks what could not be written" in done.stderr, done.stderr
+    view = LogView(log_path)
+    assert numbers(view) == list(range(len(numbers(view)))) and len(numbers(view)) > 5 and not view.lost
