@@ -1,4 +1,4 @@
-"""Promise 4, the disk: whatever it does, training goes on, what can be kept is kept, and what is lost is told.
+"""Promise 4, the disk: whatever it does, training goes on, what can be kept is kept, what is lost is told.
 
 Real faults: a small tmpfs, a limit on file sizes, a file system that turns read-only, a directory that is
 removed, errors put into system calls by strace.

@@ -1,5 +1,5 @@
-"""Promise 4, a file system that does not answer: the loop is held for a stated time, once, and nothing is lost
-that is not told.
+"""Promise 4, a file system that does not answer: the loop is held once, for a stated time, and nothing is
+lost that is not told.
 
 An ext4 is frozen: what writes to it sleeps until it is thawed, and no signal wakes it.
 """
@@ -206,7 +206,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_process_ends_although_its_writer_is_stuck(ending: str, freezing_disk: FreezingDisk) -> None:
-    """The kernel lets the process go when the disk is thawed; what we can do is over when its main thread is."""
+    """The kernel lets the process go when the disk is thawed; our part is over when its main thread is."""
     program, status = ENDINGS[ending]
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(

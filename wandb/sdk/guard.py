@@ -8,10 +8,14 @@ such error fail the test it happened in.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional
+from functools import wraps
+from typing import Any, Callable, List, Optional, TypeVar, cast
 
-from wandb.errors import LogWriteError
+from wandb.errors import Error, LogError, LogWriteError
 from wandb.term import termerror
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+Failed = Callable[[str, Exception], None]  # the name of the call, and what went wrong in it
 
 on_swallowed: Optional[Callable[[BaseException], None]] = None
 
@@ -57,3 +61,37 @@ class Guard:
         termerror(
             f"{call} failed inside wandb-ng; your program goes on, this record is lost.\n" + "".join(last)
         )
+
+
+def pass_on(call: str, error: Exception) -> None:
+    """Raise the error: what an object does with it that belongs to no run."""
+    raise error
+
+
+def is_deliberate(error: BaseException) -> bool:
+    """Whether the error is our answer to a call that was wrong; the user has to see it."""
+    return isinstance(error, Error) and not isinstance(error, LogError)
+
+
+def guarded(call: str, default: Any = None) -> Callable[[Method], Method]:
+    """Decorate a method of an object with a `_guard`: what goes wrong inside of us does not leave it.
+
+    Args:
+        call: What the user has called, for the message.
+        default: What is returned then.
+    """
+
+    def decorate(method: Method) -> Method:
+        @wraps(method)
+        def careful(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(self, *args, **kwargs)
+            except Exception as error:
+                if is_deliberate(error):
+                    raise
+                self._guard.handle(call, error)
+                return default
+
+        return cast(Method, careful)
+
+    return decorate

@@ -23,13 +23,13 @@ from typing import (
 )
 
 from wandb.backend.base import Backend
-from wandb.errors import LogWriteError, RunFinishedError, UsageError
+from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
-from wandb.interface.values import Path, plain
+from wandb.interface.values import Path, kind_name, plain
 from wandb.internal.exit_hooks import ExitHooks
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, save_code
-from wandb.sdk.guard import Guard
+from wandb.sdk.guard import Guard, guarded
 from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
@@ -124,10 +124,10 @@ class Run:
         self._temporary_dir = temporary_dir
         self._on_finished = on_finished
         self._summary_state = SummaryState()
-        self._summary = Summary(self._summary_state, self._record_summary)
+        self._summary = Summary(self._summary_state, self._record_summary, failed=self._guard.handle)
         self._history = History(backend, self._summary_state, Metrics(), self._warn_once)
         self._log: Callable[..., None] = self._history.log  # until the run is closed
-        self._config = Config(warn=termwarn)
+        self._config = Config(warn=termwarn, failed=self._guard.handle)
         self._observers: Optional[Observers] = None
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
@@ -194,6 +194,7 @@ class Run:
         self._guarded("define_metric", self._history.define, metric, bool(overwrite))
         return metric
 
+    @guarded("alert")
     def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
         """Have the server send a message once the run is synced.
 
@@ -206,20 +207,26 @@ class Run:
         """
         name = str(getattr(level, "value", level) or "INFO").upper()
         if name not in ALERT_LEVELS:
-            raise ValueError(f"alert: level {level!r} is none of {', '.join(ALERT_LEVELS)}")
+            raise ValidationError("alert: level", f"{level!r} is none of {', '.join(ALERT_LEVELS)}")
         seconds = DEFAULT_ALERT_WAIT_S if wait_duration is None else wait_duration
-        seconds = seconds.total_seconds() if hasattr(seconds, "total_seconds") else float(seconds)
+        try:
+            seconds = seconds.total_seconds() if hasattr(seconds, "total_seconds") else float(seconds)
+        except (TypeError, ValueError):
+            raise ValidationError("alert: wait_duration", f"{wait_duration!r} is no number") from None
         self._append("alert", records.alert(str(title), str(text), name, int(seconds * 1000)))
 
+    @guarded("mark_preempting")
     def mark_preempting(self) -> None:
         """Say that the scheduler is about to take the machine away, so that an end soon is no failure."""
         self._append("mark_preempting", records.preempting())
 
+    @guarded("write_logs")
     def write_logs(self, text: str) -> None:
         """Add a line to the run's console output without printing it."""
         text = str(text)
         self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
 
+    @guarded("save", default=[])
     def save(
         self,
         glob_str: Union[str, os.PathLike[str], None] = None,
@@ -247,9 +254,13 @@ class Run:
 
         if glob_str is None:
             return True
+        if not isinstance(glob_str, (str, os.PathLike)):
+            raise ValidationError("save", f"{kind_name(glob_str)} is no path")
         pattern = os.fspath(glob_str)
         if policy not in saved_files.POLICIES:
-            raise ValueError(f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}")
+            raise ValidationError(
+                "save", f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}"
+            )
         if pattern.startswith(("gs://", "s3://")):
             termwarn(f"{pattern} is a cloud storage url, can't save file to wandb.")
             return []
@@ -275,6 +286,7 @@ class Run:
             placed.append(target)
         return placed
 
+    @guarded("finish")
     def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
         """End the run: what waits is written, the log is closed.  A second call does nothing.
 
@@ -287,6 +299,8 @@ class Run:
         """
         if self._closed:
             return
+        if exit_code is not None and not hasattr(exit_code, "__index__"):
+            raise ValidationError("finish: exit_code", f"{kind_name(exit_code)} is no int")
         if exit_code is None and self._exit_hooks is not None:
             exit_code = self._exit_hooks.exit_code  # sys.exit(n) is under way
         if self._observers is not None:
@@ -535,14 +549,17 @@ class Run:
             self._refuse(call)
         self._guarded(call, self._backend.append, body)
 
+    @guarded("config")
     def _record_config(self, change: Dict[str, Any], gone: List[Tuple[str, ...]]) -> None:
         self._used("set_config_item")
         self._append("config", records.config(change, gone))
 
+    @guarded("summary")
     def _record_summary(self, update: Mapping[Path, Any], remove: Tuple[Path, ...]) -> None:
         self._used("set_summary")
         self._append("summary", records.summary(update, remove))
 
+    @guarded("run")
     def _rename(self, **changed: Any) -> None:
         if self._closed:
             self._refuse(next(iter(changed)))

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 from wandb.errors import ValidationError
 from wandb.interface.values import SUMMARY, Path, key_text, plain
+from wandb.sdk.guard import Failed, is_deliberate, pass_on
 from wandb.sdk.wandb_metric import Aggregate, Metric
 
 Record = Callable[[Mapping[Path, Any], Tuple[Path, ...]], None]  # (update, remove) -> into the log
@@ -144,7 +145,15 @@ class Summary:
     Keys are items and attributes alike: `run.summary["best"] = 1`, `run.summary.best`.
     """
 
-    def __init__(self, state: SummaryState, record: Record, prefix: Tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        state: SummaryState,
+        record: Record,
+        prefix: Tuple[str, ...] = (),
+        *,
+        failed: Failed = pass_on,
+    ) -> None:
+        object.__setattr__(self, "_failed", failed)  # takes errors that are not the user's
         object.__setattr__(self, "_state", state)
         object.__setattr__(self, "_record", record)
         object.__setattr__(self, "_prefix", prefix)
@@ -152,7 +161,9 @@ class Summary:
     def __getitem__(self, key: str) -> Any:
         path = (*self._prefix, key)
         value = self._state.get(path)
-        return Summary(self._state, self._record, path) if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            return Summary(self._state, self._record, path, failed=self._failed)
+        return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
@@ -187,8 +198,16 @@ class Summary:
         """
         if values is not None and not hasattr(values, "keys"):
             raise ValidationError("summary", f"update() wants a dict, not {type(values).__name__}")
+        try:
+            self._take({**(dict(values) if values else {}), **more})
+        except Exception as error:
+            if is_deliberate(error):
+                raise
+            self._failed("summary", error)
+
+    def _take(self, values: Mapping[str, Any]) -> None:
         changes: Dict[Path, Any] = {}
-        for key, value in {**(dict(values) if values else {}), **more}.items():
+        for key, value in values.items():
             where = ".".join(("summary", *self._prefix, str(key)))
             value = value._as_dict() if isinstance(value, Summary) else value
             changes[self._path(key_text(key, where))] = plain(value, where, home=SUMMARY)
