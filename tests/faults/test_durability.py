@@ -28,7 +28,7 @@ run.finish()
 
 
 def calls(where: Path, durability: str, thread: bool, pause_s: float = 0.0) -> List[str]:
-    """Run the program; return what it did: write and sync (of the log), sync DIRECTORY, returned, said TEXT."""
+    """Run the program; return what it did: write, sync (of the log), sync DIRECTORY, returned, said TEXT."""
     trace = where / "trace"
     command = [strace(), "-f", "-y", "-qq", "-s", "200", "-o", str(trace)]
     command += ["-e", "trace=write,fsync,fdatasync", sys.executable, "-c", PROGRAM]
