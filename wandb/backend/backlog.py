@@ -164,8 +164,7 @@ class Backlog:
         """Let a record wait; `number` is its own, and greater than all before."""
         self._waiting[_rank(payload)].append((number, payload))
         self.n_bytes += len(payload) + ENTRY_BYTES
-        while self.n_bytes > self._max_bytes:
-            self._give_up_one()
+        self._fit()
 
     def take(self) -> Optional[Entry]:
         """Take out the record that is to be written next; None if there is none."""
@@ -181,7 +180,7 @@ class Backlog:
         return Entry(number, payload)
 
     def put_back(self, entry: Entry) -> None:
-        """Take back the record taken last; it could not be written."""
+        """Take back the record taken last, which could not be written; by now it may be the one to give up."""
         if entry.loss is not None:
             if self.loss is not None:
                 entry.loss.add(self.loss)
@@ -189,6 +188,7 @@ class Backlog:
             return
         self._waiting[_rank(entry.payload)].appendleft((entry.number, entry.payload))
         self.n_bytes += len(entry.payload) + ENTRY_BYTES
+        self._fit()
 
     def account(self) -> Optional[Loss]:
         """Return what is lost if nothing more can be written, None if nothing is."""
@@ -202,6 +202,10 @@ class Backlog:
             for number, payload in queue:
                 whole.count(number, payload, now_s)
         return whole
+
+    def _fit(self) -> None:
+        while self.n_bytes > self._max_bytes:
+            self._give_up_one()
 
     def _give_up_one(self) -> None:
         number, payload = next(filter(None, self._waiting)).popleft()

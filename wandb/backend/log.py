@@ -31,7 +31,7 @@ from wandb.transaction_log.writer import Writer, check_size
 
 PROCESS, INTERVAL, RECORD = "process", "interval", "record"
 DRAIN_S = 0.02  # how long one `append` may be held up by records that have waited
-MAX_BACKLOG_BYTES = 32 * 1024 * 1024  # 100,000 rows of 10 scalars
+MAX_BACKLOG_BYTES = 32 * 1024 * 1024  # 70,000 rows of 10 scalars
 RETRY_S = 1.0
 SYNC_INTERVAL_S = 1.0
 WRITE_TIMEOUT_S = 5.0

@@ -154,3 +154,16 @@ def test_steps_are_read_as_they_were_written(step: int) -> None:
     backlog.add(1, records.numbered(1, ROWS.row({"a": 1.5, ("b", "c"): "x" * 300}, step)))
     account = backlog.account()
     assert account is not None and account.first_step == account.last_step == step
+
+
+def test_a_record_that_comes_back_late_is_the_oldest_and_so_the_first_to_be_given_up() -> None:
+    backlog = Backlog(2 * (ENTRY_BYTES + 40))
+    add(backlog, "row", 1)
+    entry = backlog.take()
+    assert entry is not None
+    for number in range(2, 6):
+        add(backlog, "row", number)
+    backlog.put_back(entry)
+    account, *rest = taken(backlog)
+    lost = lost_in(account)
+    assert (lost.history, lost.first_step, lost.last_step) == (5 - len(rest), 1, 5 - len(rest))
