@@ -183,6 +183,16 @@ def test_on_error_raise_lets_finish_do_what_it_can_and_then_raise(small_disk: Sm
     run.finish()
 
 
+def test_on_error_raise_is_told_where_there_is_nobody_to_raise_to(small_disk: SmallDisk) -> None:
+    script = PROGRAM.replace('"console"', '"on_error": "raise", "console"') + (
+        "try:\n    for n in range(3000): run.log({'n': n, 'text': 'x' * 100})\n"
+        "except wandb.sdk.wandb_run.LogWriteError: print('raised')\n"
+        "open('more', 'wb').close(); os.system('cat /dev/zero > more 2>/dev/null')\n"
+    )
+    done = run_python(script, cwd=small_disk.path)
+    assert (done.returncode, done.stdout) == (0, "raised\n") and "finish: " in done.stderr, done.stderr
+
+
 @pytest.mark.swallows
 def test_what_the_user_did_wrong_raises_also_while_the_disk_is_full(small_disk: SmallDisk) -> None:
     run = start(small_disk.path)

@@ -180,7 +180,7 @@ class Backlog:
         return Entry(number, payload)
 
     def put_back(self, entry: Entry) -> None:
-        """Take back the record taken last, which could not be written; by now it may be the one to give up."""
+        """Take back the record taken last, which was not written; by now it may be the one to give up."""
         if entry.loss is not None:
             if self.loss is not None:
                 entry.loss.add(self.loss)

@@ -521,7 +521,10 @@ class Run:
         self._backend.take_over()
         if in_a_call and self._observers is not None:
             self._observers.stop(wait=False)  # their threads may be waiting for the lock that we hold
-        self.finish(exit_code)
+        try:
+            self.finish(exit_code)
+        except LogWriteError as error:  # on_error="raise", and nobody left to raise it to
+            self._guard.swallow("finish", error)
 
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
