@@ -111,8 +111,8 @@ def _print(string: str, word: str, color: str, newline: bool, repeat: bool, pref
         if string in _printer.told:
             return
         _printer.told.add(string)
-    stream = sys.stderr
     try:
+        stream = sys.stderr
         if prefix:
             head = _head(word, color, _colored(stream))
             string = "\n".join([head + line for line in string.split("\n")])

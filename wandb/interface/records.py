@@ -118,6 +118,40 @@ def exit_(exit_code: int, runtime_s: int) -> bytes:
     return _record("exit", {"exit_code": exit_code, "runtime": runtime_s})
 
 
+def lost(
+    reason: str,
+    since_s: float,
+    until_s: float,
+    *,
+    history: int,
+    first_step: int,
+    last_step: int,
+    console: int,
+    stats: int,
+    other: int,
+) -> bytes:
+    """Return what had to be given up while the log could not be written; readers of wandb's skip it.
+
+    Args:
+        reason: The system's word for the first error.
+        since_s, until_s: When the first and the last of it were given up, in seconds since the epoch.
+        history: How many rows; `first_step` and `last_step` are the smallest and the largest of theirs.
+        console, stats, other: How many records of these kinds.
+    """
+    fields = {
+        "reason": reason,
+        "since": timestamp(since_s),
+        "until": timestamp(until_s),
+        "history": history,
+        "first_step": first_step,
+        "last_step": last_step,
+        "console": console,
+        "stats": stats,
+        "other": other,
+    }
+    return _record("footer", {"lost": fields})
+
+
 def timestamp(seconds: float) -> Dict[str, int]:
     """Return seconds since the epoch as the fields of google.protobuf.Timestamp."""
     whole = int(seconds // 1)

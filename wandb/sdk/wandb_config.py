@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from wandb.errors import ConfigError, ValidationError
 from wandb.interface.values import CONFIG, kind_name, plain
+from wandb.sdk.guard import Failed, is_deliberate, pass_on
 
 # Top-level keys and their whole new values, and the paths inside of them that are gone -> into the log.
 Record = Callable[[Dict[str, Any], List[Tuple[str, ...]]], None]
@@ -25,6 +26,7 @@ class Config:
         record: Called with each change, before it is made; if it raises, nothing has changed.
         warn: Told when a locked key was not changed.
         allow_val_change: What `update` does when it is not told.
+        failed: Takes errors that are not the user's.
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class Config:
         warn: Optional[Callable[[str], None]] = None,
         *,
         allow_val_change: bool = False,
+        failed: Failed = pass_on,
     ) -> None:
         object.__setattr__(self, "_items", {})
         object.__setattr__(self, "_locked", {})
         object.__setattr__(self, "_recorded", {})
         object.__setattr__(self, "_record", record or (lambda change, gone: None))
         object.__setattr__(self, "_warn", warn or (lambda text: None))
+        object.__setattr__(self, "_failed", failed)
         object.__setattr__(self, "_allow_val_change", allow_val_change)
 
     def open(self, values: Any, locked: Any, record: Record) -> None:
@@ -141,6 +145,14 @@ class Config:
     __str__ = __repr__
 
     def _change(self, values: Mapping[str, Any], allow_val_change: Optional[bool]) -> None:
+        try:
+            self._take(values, allow_val_change)
+        except Exception as error:
+            if is_deliberate(error):
+                raise
+            self._failed("config", error)
+
+    def _take(self, values: Mapping[str, Any], allow_val_change: Optional[bool]) -> None:
         allowed = self._allow_val_change if allow_val_change is None else allow_val_change
         fresh: Dict[str, Any] = {}
         for key, value in values.items():

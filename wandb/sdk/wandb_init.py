@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
-from wandb.backend.log import LogBackend
+from wandb.backend.log import LogBackend, LogConfig
 from wandb.errors import UsageError
 from wandb.internal import names
 from wandb.internal.environment import git_record, software, writer_identity
@@ -21,6 +21,7 @@ from wandb.internal.observers import Observers
 from wandb.internal.program import Program, find_program
 from wandb.sdk import active, run_directory, wandb_config, wandb_setup
 from wandb.sdk.beginning import Beginning, Earlier, was_requeued
+from wandb.sdk.guard import Guard
 from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_run import Run, RunIdentity, checked_tags
 from wandb.sdk.wandb_settings import CHOICES, Settings, Source
@@ -144,6 +145,7 @@ def _open_run(
     start_time = settings.x_start_time or time()
     settings.update({"x_start_time": start_time, "mode": _mode(settings)}, Source.COMPUTED, "wandb.init")
     disabled = settings.disabled
+    guard = Guard(raises=settings.on_error == "raise")
     directory = None
     backend: Backend
     if disabled:
@@ -153,7 +155,7 @@ def _open_run(
         beginning = Beginning(settings.run_id or names.generate_id())
     else:
         beginning, directory = _begin(setup, settings)
-        backend = LogBackend(directory.log)
+        backend = LogBackend(directory.log, _log_config(settings, directory), guard.swallow)
     earlier = beginning.earlier or Earlier()
     who = earlier.who
     fill = {
@@ -187,11 +189,13 @@ def _open_run(
         on_finished=lambda run: _forget(setup, run),
         earlier=beginning.earlier,
         starting_step=beginning.starting_step,
+        guard=guard,
     )
     try:
         run._open(checked.as_dict(), {})
         if not disabled and not settings.x_disable_meta:
             run._append_environment(_environment(settings, around, start_time))
+        backend.opened()
     except BaseException:
         backend.close()
         if directory is not None:
@@ -243,6 +247,19 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
         setup.n_auto_runs += 1
         wandb_resume.remember_auto(settings, run_id)
     return beginning, directory
+
+
+def _log_config(settings: Settings, directory: run_directory.RunDirectory) -> LogConfig:
+    return LogConfig(
+        settings.durability,
+        sync_interval_s=settings.x_log_sync_interval,
+        backlog_bytes=settings.x_log_backlog_bytes,
+        retry_s=settings.x_log_retry_interval,
+        write_timeout_s=settings.x_log_write_timeout,
+        thread=settings.x_log_writer_thread,
+        raises=settings.on_error == "raise",
+        directories=directory.parents,
+    )
 
 
 def _mode(settings: Settings) -> str:
@@ -385,38 +402,6 @@ def _forget_all_in_child() -> None:
             run._forget_in_child()
         setup.active_runs = []
     active.current = None
-
-
-def unpickled(who: Dict[str, Any], config: Dict[str, Any], summary: Dict[str, Any], disabled: bool) -> Run:
-    """Return what a pickled run becomes: in its own process itself, elsewhere one that can be read only.
-
-    Args:
-        who: Fields of a RunRecord.
-        disabled: It recorded nothing, and goes on to.
-    """
-    setup = wandb_setup.setup()
-    for run in setup.active_runs:
-        if run.id == who.get("run_id"):
-            return run  # type: ignore[no-any-return]
-    from wandb.backend.memory import NullBackend
-
-    settings = setup.settings_for_run(None, {"mode": "disabled"})
-    run = Run(
-        RunIdentity.from_record(who),
-        NullBackend(),
-        None,
-        settings=settings.freeze(),
-        start_time=time(),
-        run_fields={},
-        telemetry={},
-        temporary_dir=settings.files_dir,
-        on_finished=lambda run: None,
-    )
-    run._open(config, {})
-    run._summary_state.tree.update(summary)
-    if not disabled:
-        run._close("belongs to another process; call wandb.init() in this one")
-    return run
 
 
 def attach(run_id: Optional[str] = None, **options: Any) -> Run:

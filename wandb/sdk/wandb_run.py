@@ -23,14 +23,14 @@ from typing import (
 )
 
 from wandb.backend.base import Backend
-from wandb.errors import RunFinishedError, UsageError
+from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
-from wandb.interface.values import Path, plain
+from wandb.interface.values import Path, kind_name, plain
 from wandb.internal.exit_hooks import ExitHooks
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, save_code
 from wandb.sdk.beginning import Earlier
-from wandb.sdk.guard import Guard
+from wandb.sdk.guard import Guard, guarded
 from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
@@ -133,6 +133,7 @@ class Run:
         on_finished: Callable[[Run], None],
         earlier: Optional[Earlier] = None,
         starting_step: int = 0,
+        guard: Optional[Guard] = None,
     ) -> None:
         """Put together a run; `wandb.sdk.wandb_init` opens it.
 
@@ -144,8 +145,9 @@ class Run:
             temporary_dir: What `dir` answers when there is no directory.
             earlier: What the run's earlier segments have come to.
             starting_step: Of the first row.
+            guard: Whom the backend tells of trouble too.
         """
-        self._guard = Guard()
+        self._guard = guard or Guard()
         self._identity = identity
         self._backend = backend
         self._directory = directory
@@ -170,9 +172,11 @@ class Run:
             n_lines=earlier.n_history,
             late_rows=earlier.n_late_history,
         )
-        self._summary = Summary(self._summary_state, self._record_summary, self._history.own_values)
+        self._summary = Summary(
+            self._summary_state, self._record_summary, self._history.own_values, failed=self._guard.handle
+        )
         self._log: Callable[..., None] = self._history.log  # until the run is closed
-        self._config = Config(warn=termwarn)
+        self._config = Config(warn=termwarn, failed=self._guard.handle)
         self._observers: Optional[Observers] = None
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
@@ -207,7 +211,7 @@ class Run:
         except UsageError:
             raise
         except Exception as error:
-            self._guard.swallow("log", error)
+            self._guard.handle("log", error)
 
     def define_metric(
         self,
@@ -240,6 +244,7 @@ class Run:
         self._guarded("define_metric", self._history.define, metric, bool(overwrite))
         return metric
 
+    @guarded("alert")
     def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
         """Have the server send a message once the run is synced.
 
@@ -252,15 +257,20 @@ class Run:
         """
         name = str(getattr(level, "value", level) or "INFO").upper()
         if name not in ALERT_LEVELS:
-            raise ValueError(f"alert: level {level!r} is none of {', '.join(ALERT_LEVELS)}")
+            raise ValidationError("alert: level", f"{level!r} is none of {', '.join(ALERT_LEVELS)}")
         seconds = DEFAULT_ALERT_WAIT_S if wait_duration is None else wait_duration
-        seconds = seconds.total_seconds() if hasattr(seconds, "total_seconds") else float(seconds)
+        try:
+            seconds = seconds.total_seconds() if hasattr(seconds, "total_seconds") else float(seconds)
+        except (TypeError, ValueError):
+            raise ValidationError("alert: wait_duration", f"{wait_duration!r} is no number") from None
         self._append("alert", records.alert(str(title), str(text), name, int(seconds * 1000)))
 
+    @guarded("mark_preempting")
     def mark_preempting(self) -> None:
         """Say that the scheduler is about to take the machine away, so that an end soon is no failure."""
         self._append("mark_preempting", records.preempting())
 
+    @guarded("write_logs")
     def write_logs(self, text: str) -> None:
         """Add a line to the run's console output without printing it."""
         text = str(text)
@@ -268,6 +278,7 @@ class Run:
             self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
             self._earlier.console.add_lines(text)
 
+    @guarded("save", default=[])
     def save(
         self,
         glob_str: Union[str, os.PathLike[str], None] = None,
@@ -295,9 +306,13 @@ class Run:
 
         if glob_str is None:
             return True
+        if not isinstance(glob_str, (str, os.PathLike)):
+            raise ValidationError("save", f"{kind_name(glob_str)} is no path")
         pattern = os.fspath(glob_str)
         if policy not in saved_files.POLICIES:
-            raise ValueError(f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}")
+            raise ValidationError(
+                "save", f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}"
+            )
         if pattern.startswith(("gs://", "s3://")):
             termwarn(f"{pattern} is a cloud storage url, can't save file to wandb.")
             return []
@@ -323,20 +338,27 @@ class Run:
             placed.append(target)
         return placed
 
+    @guarded("finish")
     def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
         """End the run: what waits is written, the log is closed.  A second call does nothing.
 
         Args:
             exit_code: 0 (default) for success.
             quiet: Print nothing.
+
+        Raises:
+            LogWriteError: With on_error="raise": the log does not have all of it.  The run is finished.
         """
         if self._closed:
             return
+        if exit_code is not None and not hasattr(exit_code, "__index__"):
+            raise ValidationError("finish: exit_code", f"{kind_name(exit_code)} is no int")
         if exit_code is None and self._exit_hooks is not None:
             exit_code = self._exit_hooks.exit_code  # sys.exit(n) is under way
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
         self._exit_code = code = int(exit_code or 0)
+        failure: Optional[LogWriteError] = None
         # Each step on its own: what one cannot do, the next still should.
         for step in (
             self._history.flush,
@@ -344,13 +366,18 @@ class Run:
             *self._last_records(code),
             self._backend.close,
         ):
-            self._guarded("finish", step)
+            try:
+                self._guarded("finish", step)
+            except LogWriteError as error:
+                failure = failure or error
         self._close("is finished")
         if self._exit_hooks is not None:
             self._exit_hooks.uninstall()
         self._on_finished(self)
         if not quiet and self._directory is not None:
             self._print_end(self._directory.path)
+        if failure is not None:
+            raise failure
 
     join = finish
 
@@ -520,10 +547,8 @@ class Run:
         return self  # there is one run, however often what holds it is copied
 
     def __reduce__(self) -> Any:
-        from wandb.sdk.wandb_init import unpickled
-
         who = {name: value for name, value in self._identity.record_fields().items() if value}
-        return unpickled, (who, self._config.as_dict(), self._summary._as_dict(), self.disabled)
+        return _unpickled, (who, self._config.as_dict(), self._summary._as_dict(), self.disabled)
 
     def __repr__(self) -> str:
         return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
@@ -566,7 +591,10 @@ class Run:
         self._backend.take_over()
         if in_a_call and self._observers is not None:
             self._observers.stop(wait=False)  # their threads may be waiting for the lock that we hold
-        self.finish(exit_code)
+        try:
+            self.finish(exit_code)
+        except LogWriteError as error:  # on_error="raise", and nobody left to raise it to
+            self._guard.swallow("finish", error)
 
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
@@ -588,21 +616,24 @@ class Run:
         except UsageError:
             raise
         except Exception as error:
-            self._guard.swallow(call, error)
+            self._guard.handle(call, error)
 
     def _append(self, call: str, body: bytes) -> None:
         if self._closed:
             self._refuse(call)
         self._guarded(call, self._backend.append, body)
 
+    @guarded("config")
     def _record_config(self, change: Dict[str, Any], gone: List[Tuple[str, ...]]) -> None:
         self._used("set_config_item")
         self._append("config", records.config(change, gone))
 
+    @guarded("summary")
     def _record_summary(self, update: Mapping[Path, Any], remove: Tuple[Path, ...]) -> None:
         self._used("set_summary")
         self._append("summary", records.summary(update, remove))
 
+    @guarded("run")
     def _rename(self, **changed: Any) -> None:
         if self._closed:
             self._refuse(next(iter(changed)))
@@ -681,6 +712,40 @@ class Run:
                 termlog(line)
         termlog("You can sync this run to the cloud by running:")
         termlog(f"wandb sync {path}")
+
+
+def _unpickled(who: Dict[str, Any], config: Dict[str, Any], summary: Dict[str, Any], disabled: bool) -> Run:
+    """Return what a pickled run becomes: in its own process itself, elsewhere one that can be read only.
+
+    Args:
+        who: Fields of a RunRecord.
+        disabled: It recorded nothing, and goes on to.
+    """
+    from wandb.sdk import wandb_setup  # hardly any program pickles a run
+
+    setup = wandb_setup.setup()
+    for run in setup.active_runs:
+        if run.id == who.get("run_id"):
+            return run  # type: ignore[no-any-return]
+    from wandb.backend.memory import NullBackend
+
+    settings = setup.settings_for_run(None, {"mode": "disabled"})
+    run = Run(
+        RunIdentity.from_record(who),
+        NullBackend(),
+        None,
+        settings=settings.freeze(),
+        start_time=0.0,
+        run_fields={},
+        telemetry={},
+        temporary_dir=settings.files_dir,
+        on_finished=lambda run: None,
+    )
+    run._open(config, {})
+    run._summary_state.tree.update(summary)
+    if not disabled:
+        run._close("belongs to another process; call wandb.init() in this one")
+    return run
 
 
 def exit_code_of(kind: Type[BaseException], error: Any) -> int:

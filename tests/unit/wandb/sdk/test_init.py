@@ -329,6 +329,6 @@ def test_trouble_with_the_log_does_not_reach_the_training_loop(swallowed_errors,
     os.close(run._backend._writer._fd)
     for _ in range(3):
         run.log({"a": 1})
-    assert len(swallowed_errors) == 3 and capsys.readouterr().err.count("Training goes on") == 1
+    assert len(swallowed_errors) == 1 and capsys.readouterr().err.count("Training goes on") == 1
     run.finish()
     assert wandb.run is None

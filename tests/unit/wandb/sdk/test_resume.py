@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -145,24 +144,20 @@ def test_a_run_that_somebody_records_is_left_alone(capfd: Any) -> None:
 
 
 def test_many_that_begin_at_once_under_one_id_each_have_their_own_run(tmp_path: Path) -> None:
-    code = START.replace('resume="allow", ', "") + "run.log({'a': os.getpid()})\ninput()\nrun.finish()"
+    code = START.replace('resume="allow", ', "") + "run.log({'a': 1})\nprint('ready', flush=True)\ninput()\n"
     children = [
         subprocess.Popen(
             [sys.executable, "-c", "import os, wandb\n" + code],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         for _ in range(8)
     ]
-    threads = [threading.Thread(target=child.wait) for child in children]
-    for _ in range(600):
-        if len(list(Path("wandb").glob("*/*.wandb"))) == 8:
-            break
-        threading.Event().wait(0.1)
+    for child in children:  # each has its run when it waits for a line
+        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
     for child in children:
         child.communicate(b"\n", timeout=60)
-    del threads
     ids: Dict[str, int] = {}
     for log in _logs():
         record = log.of("run")[0]
