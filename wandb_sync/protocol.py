@@ -74,7 +74,9 @@ query RunResumeStatus($project: String, $entity: String, $name: String!) {
 }"""
     % _PROGRESS,
     "RewindRun": """
-mutation RewindRun($entity: String, $project: String, $runName: String!, $metricName: String!, $metricValue: Float!) {
+mutation RewindRun(
+  $entity: String, $project: String, $runName: String!, $metricName: String!, $metricValue: Float!
+) {
   rewindRun(input: {
     entityName: $entity, projectName: $project, runName: $runName, metricName: $metricName,
     metricValue: $metricValue

@@ -7,8 +7,8 @@ Rule 1: the checkpoint is written after the acknowledgement, never before.
 Rule 2: whatever goes wrong ends this visit only; what was acknowledged until then is in the checkpoint.
 Rule 3: "synced" needs a receipt, and a receipt needs: the exit record seen, every line and file acknowledged,
         nothing lost, nothing left out.
-Rule 4: a segment that another one follows has ended, wherever its process is; it is read as far as the later one
-        says, brings its lines to their places, and leaves the last word on the run to the last segment.
+Rule 4: a segment that another one follows has ended, wherever its process is; it is read as far as the later
+        one says, brings its lines to their places, and leaves the last word on the run to the last segment.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class Others(NamedTuple):
 
     Attributes:
         before, after: Their logs, in order.
-        read_until: How much of the log in hand was there when the segment behind it began, in bytes; 0 if that
-            one is not here.
+        read_until: How much of the log in hand was there when the segment behind it began, in bytes; 0 if
+            that one is not here.
     """
 
     before: Sequence[Log] = ()

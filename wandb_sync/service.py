@@ -1,9 +1,9 @@
 """Many runs: which of them, in what order, how many at once, and what the whole thing is worth.
 
 Rule 1: what happens to one run happens to that run only.  The others are synced; the exit code tells.
-Rule 2: logs of the same run are synced one after the other, each behind the one it follows, else by the time at
-        which they began.  One that says where its lines begin waits for no other; of those that do not say, the
-        later ones wait until the earlier ones are through.
+Rule 2: logs of the same run are synced one after the other, each behind the one it follows, else by the time
+        at which they began.  One that says where its lines begin waits for no other; of those that do not
+        say, the later ones wait until the earlier ones are through.
 Rule 3: nothing here asks a question; whatever needs a decision is an option.
 """
 
@@ -242,7 +242,7 @@ class Service:
             ends = {first.previous: first.previous_end for first in firsts.values()}
             wanted = []
             for number, log in enumerate(logs):
-                # A log that does not say what it follows was recorded by somebody who did not know of the others.
+                # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
                 if log in fresh:
@@ -383,7 +383,7 @@ class _Seen:
         self._retry_after_s = RETRY_EVERY_S[0]
 
     def settle(self, outcome: Outcome) -> None:
-        """Note what became of it: it is due again when it changes or, if the trouble may pass, after a while."""
+        """Note what became of it: it is due when it changes, or after a while if the trouble may pass."""
         self._was = _signature(outcome.log)
         self._retry_at_s = math.inf
         if outcome.status is Status.LOCKED or outcome.exit_code == TransientError.exit_code:

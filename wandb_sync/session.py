@@ -16,8 +16,9 @@ Rule 1: no I/O, no clock, no thread, no randomness: the same records and answers
 Rule 2: what a state says is true of the server: it is taken only when everything sent was acknowledged.
 Rule 3: a restored session behaves as the one that was kept; it needs the log only from `offset` on.
 Rule 4: every request may be sent again (transport rule 2); so a kill costs at most one batch sent twice.
-Rule 5: offsets on the server are ours.  Our own logs say where their lines begin; the server is asked once, at
-        the first contact with a run that goes on from one that only it knows, and when it drops rows for us.
+Rule 5: offsets on the server are ours.  Our own logs say where their lines begin; the server is asked once,
+        at the first contact with a run that goes on from one that only it knows, and when it drops rows for
+        us.
 Rule 6: what is said of the run as a whole, its summary, config and end, is said by its last segment only.
 
 To add a kind of record: a method `_<field name>`; see CONTRIBUTING.md.
@@ -75,8 +76,8 @@ class Wishes(NamedTuple):
     Attributes:
         replace_tags: Old tag -> new tag.
         console: Whether console output is uploaded.
-        step_policy: What becomes of rows whose step goes back: "drop" (as wandb does), "keep" (they are uploaded
-            with the step they have), "rewind" (the server drops what it has from that step on).
+        step_policy: What becomes of rows whose step goes back: "drop" (as wandb does), "keep" (they are
+            uploaded with the step they have), "rewind" (the server drops what it has from that step on).
     """
 
     name: str = ""
@@ -316,7 +317,7 @@ class Session:
         if self.wishes.step_policy == "rewind" and begin.late_history:
             if self._previous is None:
                 raise SyncError(
-                    f"how far the run has gone back is known once the segment before is synced: {segment.previous}",
+                    f"how far the run has gone back is known once {segment.previous} is synced",
                     hint="sync that one first, or both together",
                 )
             self.wants_position = False
@@ -502,8 +503,8 @@ class Session:
             return {_STARTING_STEP: self._known_starting_step, **lines}
         if status.last_row_at_s * 1e6 > since_us:
             raise SyncError(
-                f"the server has rows of run {self._known_run().run_id} that are younger than this log: it was uploaded "
-                "before, and where its rows begin there is noted nowhere any more",
+                f"the server has rows of run {self._known_run().run_id} that are younger than this log: it "
+                "was uploaded before, and where its rows begin there is noted nowhere any more",
                 hint="restore the log's .syncstate or .checkpoint, or upload it as another run with --id",
             )
         return {_STARTING_STEP: next_step, **lines}

@@ -1,7 +1,7 @@
 """A run in several segments, recorded by the real SDK and synced in every order: the server has one run.
 
-The segments are what a requeued job leaves: some killed, some ended, with console output, system metrics, files,
-metric definitions, config changes, rows that wait and rows whose step goes back.
+The segments are what a requeued job leaves: some killed, some ended, with console output, system metrics,
+files, metric definitions, config changes, rows that wait and rows whose step goes back.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Backend:
         """Release what is held.  Idempotent."""
 
     def forget(self) -> None:
-        """Let go in a forked child, without the lock: nobody may be there to release it.  Nothing is written."""
+        """Let go in a forked child, without the lock: nobody may be there to release it."""
 
     def _write(self, payload: bytes) -> None:
         raise NotImplementedError

@@ -1,18 +1,19 @@
 """Where a run begins: at nothing, or where an earlier segment of it has ended.
 
-Offline there is nobody to ask but the directory of runs (wandb.backend.segments).  What it says goes into the run:
-step, runtime, config, summary, definitions, name, tags; and into the log: which segment it follows, and how many
-lines of each stream the earlier ones have, so that the syncer can lay every row in its place whatever arrives first.
+Offline there is nobody to ask but the directory of runs (wandb.backend.segments).  What it says goes into the
+run: step, runtime, config, summary, definitions, name, tags; and into the log: which segment it follows, and
+how many lines of each stream the earlier ones have, so that the syncer can lay every row in its place
+whatever arrives first.
 
     resume            an earlier segment is here              none is here
     allow, an id      goes on from it                         begins; the syncer asks the server
-    must              goes on from it                         begins, with a warning; the syncer asks the server
+    must              goes on from it                         begins, with a warning; the syncer asks
     never             UsageError                              begins
     auto              allow, for the id that this job had     begins under an id that the job will find again
     not given         begins anew; its rows follow            begins
 
-Rule 1: a segment that somebody still writes is never followed: the new recording gets an id of its own, and the user
-        is told.
+Rule 1: a segment that somebody still writes is never followed: the new recording gets an id of its own, and
+        the user is told.
 Rule 2: two that begin at the same moment see each other: each makes its directory first and looks then.
 """
 
@@ -112,7 +113,7 @@ def namesake_of(run_id: str, number: int) -> str:
 
 
 def rivals(directory: RunDirectory, beginning: Beginning) -> List[str]:
-    """Return the run directories of the same id that came into being beside ours and count as the earlier ones."""
+    """Return the run directories of the same id that came into being beside ours and count as earlier."""
     wandb_dir, name = os.path.split(directory.path)
     made_s = _changed_s(directory.path)
     return [
@@ -151,7 +152,7 @@ def _at_id(
         if not chain:
             if resume == "must" and run_id == asked:
                 warn(
-                    f"run {run_id} has no earlier part in {wandb_dir}; the syncer will look for it on the server"
+                    f"run {run_id} has no earlier part in {wandb_dir}; the syncer looks for it on the server"
                 )
             fields = {"resume": True} if resume in ("allow", "must") and run_id == asked else {}
             return Beginning(run_id, None, 0, fields, was_here)
@@ -203,8 +204,8 @@ def _following(
     }
     if resume is None:
         warn(
-            f"run {run_id} was recorded before, in {os.path.dirname(last.log)}. Its rows stay, and those of this "
-            "recording follow them; resume='allow' goes on with its steps, config and summary."
+            f"run {run_id} was recorded before, in {os.path.dirname(last.log)}. Its rows stay, and those of "
+            "this recording follow them; resume='allow' goes on with its steps, config and summary."
         )
         fresh = Earlier()
         fresh.take_lines(earlier.lines())
@@ -223,7 +224,7 @@ def _rewound(wandb_dir: str, moment: Any) -> Beginning:
 
 
 def _is_at_work(segment: Segment, earlier: Earlier, resume: Optional[str]) -> bool:
-    """Say whether somebody still writes a segment; of another host's process we know only when it last wrote."""
+    """Say whether somebody still writes a segment; on another host, we know only when he last wrote."""
     if earlier.exit_code is not None:
         return False
     life = segment.life()
@@ -235,7 +236,7 @@ def _is_at_work(segment: Segment, earlier: Earlier, resume: Optional[str]) -> bo
         return False
 
 
-# -- resume="auto" -----------------------------------------------------------------------------------------------
+# -- resume="auto" ------------------------------------------------------------------------------------------
 
 
 def _auto(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Optional[Beginning]:
@@ -288,7 +289,7 @@ def _auto_in_job(
 
 
 def _job() -> Tuple[str, ...]:
-    """Return what stays the same when this job, or this worker of torchrun's, is started again; () if none."""
+    """Return what stays the same when this job or worker of torchrun's is started again; () if none."""
     elastic = env.get("TORCHELASTIC_RUN_ID", "none")
     rank = env.get("SLURM_PROCID") or env.get("RANK") or "0"
     if env.get("SLURM_JOB_ID"):
@@ -306,7 +307,7 @@ def _job_id(job: Tuple[str, ...], number: int) -> str:
     return id_of(blake2b("\0".join((*job, str(number))).encode()).digest())
 
 
-# -- small parts -------------------------------------------------------------------------------------------------
+# -- small parts --------------------------------------------------------------------------------------------
 
 
 def _directories(chain: List[Segment]) -> Tuple[str, ...]:

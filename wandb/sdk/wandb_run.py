@@ -26,10 +26,10 @@ from wandb.backend.base import Backend
 from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
 from wandb.interface.values import Path, kind_name, plain
-from wandb.internal.exit_hooks import ExitHooks
+from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, save_code
-from wandb.sdk.beginning import Earlier
+from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
 from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_config import Config
@@ -41,6 +41,11 @@ from wandb.term import termlog, termwarn
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
 DEFAULT_ALERT_WAIT_S = 60.0  # as in wandb
 MAX_SUMMARY_LINES = 10  # printed at the end of a run
+
+# What a scheduler sends when it is about to take the machine away; in numbers, as `signal` takes long to
+# import.
+SIGTERM, SIGUSR1 = 15, 10
+_PREEMPTED = (EXIT_CODE_SIGNAL + SIGTERM, EXIT_CODE_SIGNAL + SIGUSR1)
 
 # TelemetryRecord.Feature fields that say which parts of the API a run used.
 _SET_AFTER_INIT = {"name": "set_run_name", "tags": "set_run_tags"}
@@ -576,7 +581,8 @@ class Run:
         self._backend.append(records.environment(fields))
 
     def _end_with_process(self) -> None:
-        self._exit_hooks = ExitHooks(self._end_of_process)
+        signals = [SIGTERM, SIGUSR1] if in_job() else [SIGTERM]
+        self._exit_hooks = ExitHooks(self._end_of_process, signals=signals)
         self._exit_hooks.install()
 
     def _keep_code(self, program: Program) -> None:
@@ -591,6 +597,8 @@ class Run:
         self._backend.take_over()
         if in_a_call and self._observers is not None:
             self._observers.stop(wait=False)  # their threads may be waiting for the lock that we hold
+        if exit_code in _PREEMPTED and in_job():
+            self._append("finish", records.preempting())
         try:
             self.finish(exit_code)
         except LogWriteError as error:  # on_error="raise", and nobody left to raise it to
@@ -677,7 +685,7 @@ class Run:
                 settle(target)
 
     def _last_records(self, exit_code: int) -> List[Callable[[], object]]:
-        """Return what writes the last records, one each: the exit record must not be lost with a large summary."""
+        """Return what writes the last records, one each: a summary too large must not cost the exit."""
         runtime_s = int(self._history.runtime_s())
         self._used("finish")
         append = self._backend.append
