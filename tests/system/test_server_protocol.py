@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -337,6 +338,37 @@ def test_files_are_uploaded_replaced_and_read_back(mock_server: Any) -> None:
     for path, data in contents.items():
         status, body = raw(mock_server, "GET", f"/files/local/p/r/{urllib.parse.quote(path)}", **key)
         assert (status, body) == (200, data)
+
+
+def test_a_download_is_whole_while_the_file_is_replaced(mock_server: Any) -> None:
+    upsert(mock_server)
+    path = uploaded(mock_server, {"f": b"0" * 3_000_000})[0][len(mock_server.base_url) :]
+    key = {"Authorization": "Basic " + base64.b64encode(b"api:" + mock_server.api_key.encode()).decode()}
+    ended = threading.Event()
+
+    def replace() -> None:
+        while not ended.is_set():
+            raw(mock_server, "PUT", path, os.urandom(1) * 3_000_000)
+
+    replacing = threading.Thread(target=replace)
+    replacing.start()
+    try:
+        for _ in range(100):
+            status, body = raw(mock_server, "GET", "/files/local/p/r/f", **key)
+            assert status == 200 and body == body[:1] * 3_000_000
+    finally:
+        ended.set()
+        replacing.join()
+
+
+def test_a_file_whose_bytes_are_gone_is_404(mock_server: Any) -> None:
+    upsert(mock_server)
+    uploaded(mock_server, {"f": b"x"})
+    next((mock_server.folder / "blobs").glob("??/*")).unlink()
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        mock_server.call("GET", "/files/local/p/r/f")
+    caught.value.close()
+    assert caught.value.code == 404
 
 
 def test_an_upload_address_cannot_be_bent_to_another_file(mock_server: Any) -> None:

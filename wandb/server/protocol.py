@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import mimetypes
 import re
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from wandb.errors import UsageError
 from wandb.server import graph
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 # Clients keep posts to about 10 MiB of lines, which JSON may blow up sixfold.
 MAX_POST_BYTES = 96 * 1024 * 1024
 MAX_GRAPHQL_BYTES = 64 * 1024 * 1024  # configs and summaries, and 100,000 file names at once
-WRITE_BYTES = 1024 * 1024  # of an upload, at a time
+PIECE_BYTES = 1024 * 1024  # of a file, at a time
 
 STREAM_OF_FILE = {"wandb-history.jsonl": "history", "wandb-events.jsonl": "events", "output.log": "console"}
 _OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
@@ -99,7 +100,7 @@ class Protocol:
                 n_bytes += len(part)
                 if n_bytes > self._max_file_bytes:
                     raise TooLarge(f"The file has more than {self._max_file_bytes:,} bytes")
-                if len(pending) >= WRITE_BYTES:
+                if len(pending) >= PIECE_BYTES:
                     await run_in_threadpool(incoming.write, bytes(pending))
                     pending.clear()
             incoming.write(bytes(pending))
@@ -109,15 +110,16 @@ class Protocol:
     async def _download(self, request: Request) -> Response:
         path = request.path_params["path"]
         run = await run_in_threadpool(self._store.run, run_key(request))
-        row = await run_in_threadpool(self._store.file, run["id"], path)
+        row, file = await run_in_threadpool(self._store.open_file, run["id"], path)
         media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
         inline = media_type in INLINE_TYPES and "download" not in request.query_params
         shown = "inline" if inline else "attachment"
         file_name = quote(path.rpartition("/")[2], safe="")
-        return FileResponse(
-            row["blob"],
+        return _FileAnswer(
+            file,
             media_type=media_type,
             headers={
+                "Content-Length": str(row["n_bytes"]),
                 "Content-Disposition": f"{shown}; filename*=utf-8''{file_name}",
                 "Content-Security-Policy": "default-src 'none'; sandbox",
                 "X-Content-Type-Options": "nosniff",
@@ -125,6 +127,18 @@ class Protocol:
                 "ETag": f'"{row["sha256"]}"',
             },
         )
+
+
+class _FileAnswer(StreamingResponse):
+    """The bytes of a file that is open, and need not have a name any more."""
+
+    def __init__(self, file: BinaryIO, **options: Any) -> None:
+        super().__init__(iter(lambda: file.read(PIECE_BYTES), b""), **options)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def run_key(request: Request) -> RunKey:

@@ -60,6 +60,7 @@ def serve(
     with hold_folder(config.folder):
         backend = open_backend(config)
         backend.blobs.forget_unfinished()
+        backend.store.remove_unused_blobs()
         listener = listen(host, port)
         base_url = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
         made = None

@@ -14,7 +14,7 @@ import json
 import secrets
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -202,12 +202,8 @@ class Store:
                 for table in (run_file, line_chunk, alert):
                     connection.execute(delete(table).where(table.c.run_id == run_id))
                 connection.execute(delete(run).where(run.c.id == run_id))
-                for part in _in_parts(sorted(digests)):
-                    in_use = connection.scalars(
-                        select(run_file.c.sha256).where(run_file.c.sha256.in_(part)).distinct()
-                    )
-                    digests.difference_update(in_use)
-            for sha256 in digests:
+                unused = _unused(connection, digests)
+            for sha256 in unused:
                 self._blobs.remove(sha256)
 
     def request_stop(self, run_id: int) -> None:
@@ -320,19 +316,20 @@ class Store:
         """
         blob = incoming.finish()
         values = {"sha256": blob.sha256, "md5": blob.md5, "n_bytes": blob.n_bytes, "uploaded_at": time.time()}
-        with self._blob_lock, self._writing() as connection:
-            if _one(connection, _LOCK_BY_ID, run_id=run_id) is None:
-                raise NotFound("The run of this file does not exist any more")
-            self._blobs.keep(incoming, blob)
-            old = _one(connection, _FILE, of_run=run_id, of_path=path)
-            if old is None:
-                values.update(run_id=run_id, path=path, announced=False)
-                connection.execute(_ADD_FILE, values)
-            else:
-                connection.execute(_CHANGE_FILE, {"of_run": run_id, "of_path": path, **values})
-                others = select(func.count()).select_from(run_file).where(run_file.c.sha256 == old.sha256)
-                if not connection.scalar(others):
-                    self._blobs.remove(old.sha256)
+        with self._blob_lock:
+            with self._writing() as connection:
+                if _one(connection, _LOCK_BY_ID, run_id=run_id) is None:
+                    raise NotFound("The run of this file does not exist any more")
+                self._blobs.keep(incoming, blob)
+                old = _one(connection, _FILE, of_run=run_id, of_path=path)
+                if old is None:
+                    values.update(run_id=run_id, path=path, announced=False)
+                    connection.execute(_ADD_FILE, values)
+                else:
+                    connection.execute(_CHANGE_FILE, {"of_run": run_id, "of_path": path, **values})
+                unused = _unused(connection, {old.sha256} if old is not None else set())
+            for sha256 in unused:
+                self._blobs.remove(sha256)
         return blob
 
     def files(self, run_id: int) -> List[Dict[str, Any]]:
@@ -340,16 +337,32 @@ class Store:
         with self._reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
-    def file(self, run_id: int, path: str) -> Dict[str, Any]:
-        """One file's row, with `blob`: the path of its bytes on our disk."""
-        query = select(run_file).where(
-            (run_file.c.run_id == run_id) & (run_file.c.path == checked_file_path(path))
-        )
-        with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            raise NotFound(f"The run has no file {path!r}")
-        return {**row._mapping, "blob": self._blobs.path(row.sha256)}
+    def open_file(self, run_id: int, path: str) -> Tuple[Dict[str, Any], BinaryIO]:
+        """One file's row and its bytes, which stay readable whatever happens to the file.
+
+        Raises:
+            NotFound: the run has no such file, or its bytes are gone from our disk.
+        """
+        with self._blob_lock:
+            with self._reading() as connection:
+                row = _one(connection, _FILE, of_run=run_id, of_path=checked_file_path(path))
+            if row is None:
+                raise NotFound(f"The run has no file {path!r}")
+            try:
+                return dict(row._mapping), self._blobs.open(row.sha256)
+            except FileNotFoundError:
+                raise NotFound(f"The bytes of the file {path!r} are gone from the server's disk") from None
+
+    def remove_unused_blobs(self) -> None:
+        """Remove the bytes that a killed server had no time to remove.  Only for whoever holds the folder."""
+        # Of a database that was moved here, or put in the place of another, we do not know what it lacks.
+        if not self._blobs.is_of(self.secret("instance")):
+            return
+        with self._blob_lock:
+            with self._reading() as connection:
+                unused = _unused(connection, set(self._blobs.all()))
+            for sha256 in unused:
+                self._blobs.remove(sha256)
 
     # -- small things -------------------------------------------------------------------------------------
 
@@ -416,6 +429,15 @@ def _insert(connection: Connection, table: Table, **values: Any) -> int:
 
 def _one(connection: Connection, statement: Select[Any], **parameters: Any) -> Optional[Row[Any]]:
     return connection.execute(statement, parameters).one_or_none()
+
+
+def _unused(connection: Connection, digests: Set[str]) -> Set[str]:
+    """Those of the digests that no file has."""
+    unused = set(digests)
+    for part in _in_parts(sorted(digests)):
+        in_use = select(run_file.c.sha256).where(run_file.c.sha256.in_(part)).distinct()
+        unused.difference_update(connection.scalars(in_use))
+    return unused
 
 
 def _as_dict(row: Mapping[Any, Any]) -> Dict[str, Any]:
