@@ -275,7 +275,10 @@ def test_a_packed_body_is_unpacked_within_the_limit(mock_server: Any) -> None:
         {"files": {"output.log": {"offset": 10**15, "content": ["x"]}}},
         {"files": {"output.log": {"offset": 0, "content": [1]}}},
         {"files": {"wandb-summary.json": {"offset": 0, "content": ["not json"]}}},
+        {"files": {"wandb-summary.json": {"offset": 0, "content": ["[" * 600 + "]" * 600]}}},
         {"exitcode": "0"},
+        {"exitcode": 10**30},
+        {"exitcode": True},
         {"uploaded": [1]},
     ],
     ids=lambda body: str(body)[:40],
@@ -400,6 +403,60 @@ def test_a_deleted_run_takes_its_files_along_but_not_those_of_others(mock_server
     blobs = [path for path in (mock_server.folder / "blobs").glob("??/*")]
     assert {path.read_bytes() for path in blobs} == {b"shared", b"s"}
     assert refused(mock_server, {}) == 404
+
+
+def test_the_number_of_a_deleted_run_is_not_given_to_another(mock_server: Any) -> None:
+    old = upsert(mock_server)
+    address = uploaded(mock_server, {"f": b"x"})[0][len(mock_server.base_url) :]
+    curve = "/page/curves/local/p/r/history?key=a"
+    post(mock_server, lines("wandb-history.jsonl", 0, *['{"_step": 1, "a": 1000}'] * 5))
+    mock_server.call("GET", curve)
+    mock_server.call("DELETE", "/api/runs/local/p/r")
+    assert upsert(mock_server)["id"] != old["id"]
+    post(mock_server, lines("wandb-history.jsonl", 0, *['{"_step": 1, "a": 7}'] * 5))
+    assert mock_server.call("GET", curve)["curves"]["a"]["y"] == [7] * 5
+    assert raw(mock_server, "PUT", address, b"of the old run")[0] == 404
+    body = {"query": UPSERT, "variables": {"input": {"id": old["id"], "displayName": "hijacked"}}}
+    assert "no run with the id" in mock_server.call("POST", "/graphql", body)["errors"][0]["message"]
+    assert mock_server.run("local", "p", "r")["files"] == {}
+
+
+def test_half_a_surrogate_pair_is_kept_in_json_and_replaced_in_plain_text(mock_server: Any) -> None:
+    half = "\ud83d"
+    config = json.dumps({"a": {"value": half}}, ensure_ascii=False)
+    made = upsert(mock_server, displayName=f"x{half}", notes=half, tags=[half], config=config)
+    assert (made["displayName"], made["tags"]) == ("x\ufffd", [half])
+    summary = json.dumps({"s": half}, ensure_ascii=False)
+    post(mock_server, {"files": {"wandb-summary.json": {"content": [summary]}}, "uploaded": [half]})
+    state = mock_server.run("local", "p", "r")
+    assert (state["config"]["a"]["value"], state["summary"]["s"], state["notes"]) == (half, half, "\ufffd")
+    assert mock_server.graphql(RESUME, {"project": "p", "name": half})["model"]["bucket"] is None
+    for path in ("/page/runs/local/p", "/page/run/local/p/r", "/api/runs"):
+        mock_server.call("GET", path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": base64.b64encode(b"Run:v1:" + b"9" * 26).decode()},
+        {"config": {"a": 1}},
+        {"config": '{"a":' * 600 + "1" + "}" * 600},
+        {"summaryMetrics": '{"a":' + "[" * 600 + "]" * 600 + "}"},
+    ],
+    ids=lambda fields: str(fields)[:40],
+)
+def test_what_nobody_could_store_or_read_again_is_refused(mock_server: Any, fields: Any) -> None:
+    body = {"query": UPSERT, "variables": {"input": {"modelName": "p", "name": "r", **fields}}}
+    assert mock_server.call("POST", "/graphql", body)["errors"]
+    assert mock_server.runs() == []
+
+
+def test_absurd_numbers_in_an_address_are_answered(mock_server: Any) -> None:
+    upsert(mock_server)
+    assert raw(mock_server, "PUT", f"/upload/1/{'9' * 5000}/abc/x", b"")[0] == 403
+    assert raw(mock_server, "PUT", "/upload/x/y/abc/x", b"")[0] == 403
+    for start in ("1e300", "-1e300", "9" * 30):
+        assert mock_server.call("GET", f"/page/console/local/p/r?start={start}")["lines"] == []
 
 
 def test_alerts_are_kept(mock_server: Any) -> None:

@@ -155,6 +155,13 @@ class Curves:
         self._store = store
         self._lock = threading.Lock()
         self._kept: OrderedDict[Tuple[int, str, int], Tuple[threading.Lock, Columns]] = OrderedDict()
+        store.on_deleted.append(self.forget)
+
+    def forget(self, run_id: int) -> None:
+        """Give the memory of a deleted run back."""
+        with self._lock:
+            for key in [key for key in self._kept if key[0] == run_id]:
+                del self._kept[key]
 
     def columns(self, run: Dict[str, Any], stream: str) -> Columns:
         """Columns with all lines that `run` (a row of the store) says there are."""

@@ -181,7 +181,7 @@ class Page:
         run = await run_in_threadpool(self._store.run, run_key(request))
         n_lines = run["console_lines"]
         start = int(_number(request.query_params.get("start")) or 0)
-        start = max(0, n_lines + start) if start < 0 else start
+        start = min(n_lines, max(0, n_lines + start if start < 0 else start))
 
         def read() -> List[Dict[str, Any]]:
             parts = self._store.line_range(run["id"], "console", start, start + MAX_CONSOLE_LINES)
@@ -199,18 +199,8 @@ def browser_json(value: Any) -> Response:
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:
-        text = json.dumps(_without_nan(value))
+        text = json.dumps(json.loads(json.dumps(value), parse_constant=str))
     return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return value
 
 
 def _table_row(row: Dict[str, Any]) -> Dict[str, Any]:

@@ -6,6 +6,7 @@ Rule 2: what a client can mend is 4xx (it will not repeat it); what is our fault
 
 from __future__ import annotations
 
+import json
 import logging
 import mimetypes
 import re
@@ -22,8 +23,8 @@ from wandb.errors import UsageError
 from wandb.server import graph
 from wandb.server.access import Access
 from wandb.server.gate import Gate, TooLarge, error_answer, json_object, read_body
-from wandb.server.names import checked_file_path
-from wandb.server.store import Post, RunKey, Store
+from wandb.server.names import checked_file_path, natural_number
+from wandb.server.store import Post, RunKey, Store, checked_object
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Protocol:
             Route(f"{run_files}/file_stream", gate.with_key(self._file_stream), methods=["POST"]),
             Route(f"{run_files}/{{path:path}}", gate.with_key_or_session(self._download), methods=["GET"]),
             Route(
-                "/upload/{run_id:int}/{expires:int}/{signature}/{path:path}",
+                "/upload/{run_id}/{expires}/{signature}/{path:path}",
                 gate.open_to_all(self._upload),
                 methods=["PUT"],
             ),
@@ -77,7 +78,8 @@ class Protocol:
         answer = await run_in_threadpool(
             graph.answer, self._store, self._access, base_url, query, variables, operation
         )
-        return JSONResponse(answer)
+        # In ASCII: half a surrogate pair has no bytes of its own in UTF-8.
+        return Response(json.dumps(answer), media_type="application/json")
 
     async def _file_stream(self, request: Request) -> Response:
         body = await read_body(request, MAX_POST_BYTES)
@@ -89,8 +91,9 @@ class Protocol:
 
     async def _upload(self, request: Request) -> Response:
         given = request.path_params
-        run_id, path = given["run_id"], given["path"]
-        if not self._access.may_upload(run_id, given["expires"], given["signature"], path):
+        path = given["path"]
+        run_id, expires = natural_number(given["run_id"]), natural_number(given["expires"])
+        if not self._access.may_upload(run_id, expires, given["signature"], path):
             return error_answer(403, "This upload address is not, or no longer, valid")
         n_bytes = 0
         pending = bytearray()
@@ -168,16 +171,15 @@ def parse_post(body: Mapping[str, Any]) -> Post:
             raise UsageError(f"{name!r}: the content is not a list of texts")
         if name == SUMMARY_FILE:
             if content:
-                json_object(content[-1].encode("utf-8", "surrogatepass"))
-                summary = content[-1]
+                summary = checked_object(content[-1], name)
         elif name in STREAM_OF_FILE:
             streams[STREAM_OF_FILE[name]] = (offset, content)
         else:
             logger.warning("file_stream: ignored %d lines for the unknown file %r", len(content), name)
     exitcode = body.get("exitcode")
     uploaded = body.get("uploaded") or []
-    if exitcode is not None and type(exitcode) is not int:
-        raise UsageError("`exitcode` is not a whole number")
+    if exitcode is not None and not (type(exitcode) is int and abs(exitcode) < 2**31):
+        raise UsageError("`exitcode` is not a whole number of 32 bits")
     if not isinstance(uploaded, list) or not all(isinstance(path, str) for path in uploaded):
         raise UsageError("`uploaded` is not a list of paths")
     return Post(

@@ -14,7 +14,20 @@ import json
 import secrets
 import threading
 import time
-from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import (
+    Any,
+    BinaryIO,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -41,6 +54,8 @@ CHANGEABLE = {
     "jobRepo": "repo",
     "sweep": "sweep",
 }
+# Of configs and summaries.  Python's JSON gives up at about 1,000, earlier inside of other calls.
+MAX_DEPTH = 400
 STATES = ("running", "finished", "failed", "crashed", "preempting", "preempted", "pending", "killed")
 
 # Statements that are executed with every request: building one costs more than executing it.
@@ -95,6 +110,7 @@ class Store:
         only_one = engine.dialect.name == "sqlite"
         self._one_writer = threading.Lock() if only_one else contextlib.nullcontext()
         self._blob_lock = threading.Lock()
+        self.on_deleted: List[Callable[[int], None]] = []  # called with the number of a run that is gone
 
     # -- runs ---------------------------------------------------------------------------------------------
 
@@ -116,9 +132,9 @@ class Store:
     def _upsert_run(self, fields: Mapping[str, Any]) -> Tuple[Dict[str, Any], bool]:
         values = {column: fields[name] for name, column in CHANGEABLE.items() if fields.get(name) is not None}
         if fields.get("config") is not None:
-            values["config"] = _checked_object(fields["config"], "config")
+            values["config"] = checked_object(fields["config"], "config")
         if fields.get("summaryMetrics") is not None:
-            values["summary"] = _checked_object(fields["summaryMetrics"], "summaryMetrics")
+            values["summary"] = checked_object(fields["summaryMetrics"], "summaryMetrics")
         if fields.get("tags") is not None:
             values["tags"] = json.dumps(list(dict.fromkeys(fields["tags"])))
         if fields.get("state") is not None:
@@ -142,7 +158,7 @@ class Store:
             if found is not None:
                 values.update(updated_at=now, heartbeat_at=now)
                 connection.execute(_CHANGE_RUN, {"run_id": found.id, **values})
-                return _as_dict({**found._mapping, **values}), False
+                return _as_dict(connection.execute(_RUN_BY_ID, {"run_id": found.id}).one()._mapping), False
             project_id = self._project_id(connection, key.entity, key.project)
             if not values.get("display_name"):
                 in_project = select(func.count()).select_from(run).where(run.c.project_id == project_id)
@@ -205,6 +221,8 @@ class Store:
                 unused = _unused(connection, digests)
             for sha256 in unused:
                 self._blobs.remove(sha256)
+        for forget in self.on_deleted:
+            forget(run_id)
 
     def request_stop(self, run_id: int) -> None:
         """Let the next answer to the run's client tell it to stop."""
@@ -444,14 +462,27 @@ def _as_dict(row: Mapping[Any, Any]) -> Dict[str, Any]:
     return {**row, "tags": json.loads(row["tags"])}
 
 
-def _checked_object(text: str, what: str) -> str:
+def checked_object(text: Any, what: str) -> str:
+    """A text that is a JSON object, as it came; UsageError if it is none or nobody could read it again."""
+    if not isinstance(text, str):
+        raise UsageError(f"{what} is not a text")
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{what} is not JSON: {error}") from error
     if not isinstance(parsed, dict):
         raise UsageError(f"{what} is not a JSON object")
-    return text
+    level: List[Any] = [parsed]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return text
+    raise UsageError(f"{what} is nested more than {MAX_DEPTH} deep")
 
 
 def _object_or_empty(line: str) -> Dict[str, Any]:
