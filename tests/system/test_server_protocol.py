@@ -33,6 +33,9 @@ RESUME = """query RunResumeStatus($project: String, $entity: String, $name: Stri
     config tags notes wandbConfig(keys: ["t"]) } } }"""
 
 
+NAMES = ("wandb-history.jsonl", "wandb-events.jsonl", "output.log")
+
+
 def upsert(server: Any, **fields: Any) -> Dict[str, Any]:
     answer: Dict[str, Any] = server.graphql(UPSERT, {"input": {"modelName": "p", "name": "r", **fields}})
     return {**answer["upsertBucket"]["bucket"], "inserted": answer["upsertBucket"]["inserted"]}
@@ -305,6 +308,38 @@ def test_resuming_is_told_what_there_is(mock_server: Any) -> None:
     assert json.loads(bucket["historyTail"])[-1] == '{"_step": 24}' and bucket["eventsTail"] == "[]"
     assert json.loads(bucket["wandbConfig"]) == {"t": {"1": [1]}}
     assert (bucket["summaryMetrics"], bucket["tags"]) == ('{"_step": 24}', ["x"])
+
+
+def test_segments_may_arrive_in_any_order(mock_server: Any) -> None:
+    upsert(mock_server)
+    row = '{"_step": %d, "a": %d}'
+    rows = [row % (i, i) for i in range(12)]
+    post(mock_server, {"files": {name: {"offset": 8, "content": rows[8:]} for name in NAMES}})
+    state = mock_server.run("local", "p", "r")
+    for stream in ("history", "events", "console"):
+        assert state[stream] == [None] * 8 + rows[8:] and state["counts"][stream] == 12
+    ask = {"project": "p", "entity": "local", "name": "r"}
+    bucket = mock_server.graphql(RESUME, ask)["model"]["bucket"]
+    assert json.loads(bucket["historyTail"]) == json.loads(bucket["eventsTail"]) == rows[8:]
+    curve = "/page/curves/local/p/r/history?key=a"
+    assert mock_server.call("GET", curve)["curves"]["a"]["y"] == [8, 9, 10, 11]
+    assert [line["n"] for line in mock_server.call("GET", "/page/console/local/p/r")["lines"]] == [
+        8,
+        9,
+        10,
+        11,
+    ]
+    post(mock_server, {"files": {name: {"offset": 0, "content": rows[:8]} for name in NAMES}})
+    assert mock_server.run("local", "p", "r")["history"] == rows
+    assert mock_server.call("GET", curve)["curves"]["a"]["y"] == list(range(12))
+
+
+def test_a_long_hole_is_harmless_and_an_absurd_one_is_refused(mock_server: Any) -> None:
+    upsert(mock_server)
+    post(mock_server, lines("wandb-history.jsonl", 3_000_000, '{"_step": 3000000, "a": 1}'))
+    history = mock_server.run("local", "p", "r")["history"]
+    assert len(history) == 3_000_001 and history[-2:] == [None, '{"_step": 3000000, "a": 1}']
+    assert refused(mock_server, lines("wandb-history.jsonl", 13_000_002, "{}")) == 400
 
 
 def test_rewinding_forgets_later_rows(mock_server: Any) -> None:

@@ -51,20 +51,20 @@ MIGRATIONS: Dict[int, Callable[[Connection], None]] = {}
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
-class PlainText(TypeDecorator[str]):
-    """A text; what cannot be stored of it becomes U+FFFD."""
+class Name(TypeDecorator[str]):
+    """A short text; what cannot be stored of it becomes U+FFFD."""
 
-    impl = Text
+    impl = String(128)
     cache_ok = True
 
     def process_bind_param(self, value: Optional[str], dialect: Dialect) -> Optional[str]:
         return None if value is None else _UNSTORABLE.sub("\ufffd", value)
 
 
-class Name(PlainText):
-    """A short text of limited length."""
+class PlainText(Name):
+    """The same of any length."""
 
-    impl = String
+    impl = Text()
     cache_ok = True
 
 
@@ -100,8 +100,8 @@ project = Table(
     "project",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("entity", Name(128), nullable=False),
-    Column("name", Name(128), nullable=False),
+    Column("entity", Name, nullable=False),
+    Column("name", Name, nullable=False),
     Column("created_at", Float(53), nullable=False),
     UniqueConstraint("entity", "name"),
     sqlite_autoincrement=True,
@@ -112,7 +112,7 @@ run = Table(
     tables,
     Column("id", Integer, primary_key=True),
     Column("project_id", ForeignKey("project.id"), nullable=False),
-    Column("name", Name(128), nullable=False),  # what users call the run id
+    Column("name", Name, nullable=False),  # what users call the run id
     Column("display_name", PlainText, nullable=False),
     Column("description", PlainText),
     Column("notes", PlainText),

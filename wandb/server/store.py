@@ -288,7 +288,7 @@ class Store:
             for stream, (offset, content) in post.lines.items():
                 count = f"{stream}_lines"
                 n_before: int = found._mapping[count]
-                if offset > n_before + lines.MAX_HOLE_LINES:
+                if offset > min(n_before + lines.MAX_HOLE_LINES, lines.MAX_LINES - len(content)):
                     raise UsageError(
                         f"{stream}: offset {offset} is far beyond the {n_before} lines there are"
                     )
@@ -309,13 +309,8 @@ class Store:
             connection.execute(_CHANGE_RUN, {"run_id": found.id, **values})
             return bool(found.stop_requested) and not post.complete
 
-    def lines(self, run_id: int, stream: str) -> List[Optional[str]]:
-        """All lines; None for one that was never written though a later one was."""
-        with self._reading() as connection:
-            return lines.all_lines(connection, run_id, stream)
-
     def line_range(
-        self, run_id: int, stream: str, start: int, stop: Optional[int] = None
+        self, run_id: int, stream: str, start: int = 0, stop: Optional[int] = None
     ) -> Iterator[Tuple[int, List[str]]]:
         """(number of the first line, lines) for what is there of [start, stop)."""
         with self._reading() as connection:
