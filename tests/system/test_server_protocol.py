@@ -10,6 +10,7 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
+
+from click.testing import CliRunner
+
+from wandb.cli import server as cli
 
 UPSERT = """mutation UpsertBucket($input: UpsertBucketInput!) { upsertBucket(input: $input) {
     inserted bucket { id name displayName config tags state historyLineCount
@@ -585,6 +590,41 @@ def test_status_stop_key_and_link_find_the_running_server(tmp_path: Path) -> Non
     process.stdout.close()
     process.wait()
     assert subprocess.run(command("status"), capture_output=True).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--port", "99999"], "99999"),
+        (["--dir", "no_database"], "not a database"),
+        (["--dir", "a_file/s"], "cannot be used"),
+        (["--dir", "s", "--request-log", "nowhere/log"], "--request-log"),
+        (["--dir", "s", "--host", "no.such.host.invalid"], "Cannot listen"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_what_cannot_be_started_says_why_in_one_line(tmp_path: Path, arguments: List[str], said: str) -> None:
+    (tmp_path / "no_database").mkdir()
+    (tmp_path / "no_database" / "server.db").write_text("this is a text\n" * 100)
+    (tmp_path / "a_file").write_text("")
+    command = [sys.executable, "-m", "wandb.server", "--port", "0", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named_once_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "wandb.server", "--dir", str(tmp_path / "s"), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count(port) == 1
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("command", ["start", "status", "stop", "key", "link"])
+def test_the_help_of_each_command_has_an_example(command: str) -> None:
+    done = CliRunner().invoke(cli.server, [command, "--help"])
+    assert f"wandb server {command}" in done.output and "Example" in done.output
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:

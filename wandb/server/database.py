@@ -38,7 +38,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from wandb.errors import Error, UsageError
 
@@ -204,11 +204,11 @@ def open_database(url: str, *, durable: bool = True) -> Engine:
     except Error:
         engine.dispose()
         raise
-    except OperationalError as error:
+    except DBAPIError as error:
         engine.dispose()
         raise UsageError(
             f"The database {engine.url!r} cannot be opened: {error.orig}",
-            hint="see that it is there, writable and not in use",
+            hint="see that it is there, a database, writable and not in use",
         ) from error
     return engine
 

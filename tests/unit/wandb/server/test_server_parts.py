@@ -123,13 +123,27 @@ def test_an_upload_address_is_good_for_its_own_file_only(access: Access) -> None
 
 def test_the_folder_is_for_its_owner_only_and_for_one_server(tmp_path: Path) -> None:
     folder = tmp_path / "s"
+    folder.mkdir(mode=0o755)
     assert running_server(folder) is None
     with hold_folder(folder):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        backend = open_backend(ServerConfig(folder))
+        with backend.store.receive_file() as incoming:
+            incoming.write(b"secret")
+            made = [path for path in folder.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077]
+        backend.engine.dispose()
+        assert (folder / "server.db").exists() and made == []
         with pytest.raises(UsageError, match="Another server"), hold_folder(folder):
             pass
     with hold_folder(folder):
         pass
+
+
+def test_a_folder_of_everybody_is_not_made_ours(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(UsageError, match="shared"), hold_folder(tmp_path):
+        pass
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
 
 
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
