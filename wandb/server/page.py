@@ -129,6 +129,7 @@ class Page:
         files = await run_in_threadpool(self._store.files, row["id"])
         alerts = await run_in_threadpool(self._store.alerts, row["id"])
         head = run_head(row)
+        head["n_rewrites"] = row["n_rewrites"]
         head["files"] = [{"path": file["path"], "size": file["n_bytes"]} for file in files]
         head["alerts"] = [
             {key: one[key] for key in ("title", "text", "severity", "created_at")} for one in alerts
@@ -173,7 +174,12 @@ class Page:
         columns: Columns = self._curves.columns(run, stream)
         curves = {key: columns.curve(key, x_key, n_points, low, high)._asdict() for key in keys}
         known = {key: len(column.values) for key, column in list(columns.columns.items())}
-        answer = {"n_lines": columns.n_lines, "keys": known, "curves": curves}
+        answer = {
+            "n_lines": columns.n_lines,
+            "n_rewrites": run["n_rewrites"],
+            "keys": known,
+            "curves": curves,
+        }
         return Response(json.dumps(answer), media_type="application/json", headers=headers)
 
     async def _console(self, request: Request) -> Response:

@@ -8,7 +8,6 @@ Rule 3: whatever is made in the folder, and the folder, is for its owner's eyes 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -127,7 +126,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         # Python's own text repeats the address; that of a name that is not known has a number of its own.
-        reason = os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror or error
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise UsageError(
             f"Cannot listen on {host}:{port}: {reason}",
             hint="try --port 0, which takes a free one",
