@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 from urllib.parse import quote
@@ -508,3 +510,76 @@ def test_a_narrow_page_is_not_wider_than_the_screen(browser: Browser, mock_serve
             assert browser.js("document.documentElement.scrollWidth") == 400
     finally:
         browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_list_of_runs_is_sent_again_only_if_something_in_it_changed(mock_server: Any) -> None:
+    config = {f"c{i:02}": {"value": i} for i in range(40)}
+    record(mock_server, "a1", config=json.dumps(config))
+    path = "/page/runs/local/shop"
+    answer = mock_server.call("GET", path)
+    assert answer["keys"]["config"] == [f"c{i:02}" for i in range(12)] == list(answer["runs"][0]["config"])
+    assert len(mock_server.call("GET", f"{path}?columns=all")["keys"]["config"]) == 40
+    version = f'"{mock_server.backend.store.runs_version("local", "shop")}"'
+
+    def changed() -> bool:
+        try:
+            mock_server.call("GET", path, headers={"If-None-Match": version})
+            return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            assert error.code == 304
+            return False
+
+    assert not changed()
+    record(mock_server, "b1", project="other")
+    assert not changed()
+    record(mock_server, "a2")
+    assert changed()
+
+
+def test_all_columns_are_shown_on_demand(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "a1", config=json.dumps({f"c{i:02}": {"value": i} for i in range(20)}))
+    browser.go(f"{mock_server.base_url}/local/shop")
+    last = "[...document.querySelectorAll('th')].pop().innerText"
+    assert browser.js(last) == "config.c11"
+    browser.js("document.querySelector('input[type=checkbox]').click()")
+    browser.wait_for(f"{last} === 'config.c19'")
+    browser.js("document.querySelector('input[type=checkbox]').click()")
+    browser.wait_for(f"{last} === 'config.c11'")
+    assert browser.complaints == []
+
+
+def test_a_link_on_another_site_leads_to_the_run(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1")
+    elsewhere = mock_server.base_url.replace("127.0.0.1", "localhost")
+    browser.call("Page.navigate", url=f"{elsewhere}/healthz")
+    browser.wait_for("location.hostname === 'localhost' && document.readyState === 'complete'")
+    browser.js(
+        f"const a = document.createElement('a'); a.href = '{mock_server.base_url}/local/shop/runs/r1';"
+        " document.body.append(a); a.click()"
+    )
+    browser.wait_for("location.pathname === '/local/shop/runs/r1' && document.body.dataset.ready === 'yes'")
+
+
+@pytest.mark.parametrize(
+    "wanted, reached",
+    [
+        ("/local/shop", "/local/shop"),
+        ("/local/shop/runs/r1?x=1#console", "/local/shop/runs/r1?x=1#console"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("", "/"),
+    ],
+)
+def test_who_is_logged_in_already_is_led_on_within_this_server_only(
+    mock_server: Any, wanted: str, reached: str
+) -> None:
+    session = mock_server.backend.access.new_session()
+    cookie = f"wandb_session_{mock_server.backend.store.secret('instance')[:8]}={session}"
+    connection = http.client.HTTPConnection(mock_server.base_url[len("http://") :], timeout=60)
+    connection.request("GET", f"/login?next={quote(wanted, safe='')}", headers={"Cookie": cookie})
+    answer = connection.getresponse()
+    connection.close()
+    assert (answer.status, answer.headers["Location"]) == (303, reached)

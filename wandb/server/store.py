@@ -10,6 +10,7 @@ Rule 2: null from a client means "unchanged", an empty value means "make it empt
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import secrets
 import threading
@@ -190,6 +191,21 @@ class Store:
             query = query.where(project.c.name == project_name)
         with self._reading() as connection:
             return [_as_dict(row._mapping) for row in connection.execute(query)]
+
+    def runs_version(self, entity: str, project_name: str) -> str:
+        """A text that changes with whatever a list of these runs shows; a mere heartbeat does not change it."""
+        query = (
+            select(run.c.id, run.c.updated_at, run.c.state, run.c.heartbeat_at)
+            .join(project)
+            .where((project.c.entity == entity) & (project.c.name == project_name))
+            .order_by(run.c.id)
+        )
+        digest = hashlib.sha256()
+        with self._reading() as connection:
+            for row in connection.execute(query):
+                state = current_state(row._mapping)  # "crashed" comes with the time, without a write
+                digest.update(f"{row.id} {row.updated_at!r} {state}\n".encode())
+        return digest.hexdigest()
 
     def projects(self) -> List[Dict[str, Any]]:
         """All projects, the one that was last written to first."""

@@ -153,7 +153,8 @@ export class Chart {
     pen.textAlign = "center";
     pen.textBaseline = "top";
     for (const { at, text, width } of this.xTicks((label) => pen.measureText(label).width)) {
-      pen.fillText(text, Math.min(this.pixelX(at), box.right + MARGIN.right - width / 2), box.bottom + 6);
+      const inside = Math.max(width / 2, Math.min(this.pixelX(at), box.right + MARGIN.right - width / 2));
+      pen.fillText(text, inside, box.bottom + 6);
     }
   }
 
@@ -171,9 +172,9 @@ export class Chart {
     const pixels = (this.box.right - this.box.left) / (xh - xl);
     const isTime = xKey === "_timestamp" || xKey === "_runtime";
     let found = [];
-    for (const step of steps(Math.max(24 / pixels, xKey === "_step" ? 1 : 0), isTime)) {
+    for (const step of steps(Math.max(24 / pixels, xKey === "_step" || xKey === "_timestamp" ? 1 : 0), isTime)) {
       const show = xKey === "_timestamp" ? clockTexts(step, xh - xl)
-        : xKey === "_runtime" && step >= 1 && xh >= 60 ? duration : texts(step, xl, xh);
+        : xKey === "_runtime" && step >= 1 && xh >= 60 ? (at) => duration(at).replace(/ 0 \w+$/, "") : texts(step, xl, xh);
       found = ticks(xl, xh, step).map((at) => ({ at, text: show(at), width: measure(show(at)) }));
       if (Math.max(0, ...found.map(({ width }) => width)) + 14 <= step * pixels || found.length < 2) return found;
     }

@@ -35,7 +35,7 @@ export function texts(step, low, high) {
   const digits = Math.min(20, Math.max(0, power(size) - power(step)));
   const brief = (value) => (value === 0 ? "0" : value.toExponential(digits).replace(/\.?0+e/, "e").replace("e+", "e"));
   const plain = (value) => value.toFixed(decimals);
-  const isShort = decimals <= 12 && size < 1e21 && plain(size).length <= Math.max(9, brief(size).length);
+  const isShort = decimals <= 12 && size < 1e21 && plain(size).length <= Math.max(7, brief(size).length);
   return isShort ? plain : brief;
 }
 
