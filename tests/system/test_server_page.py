@@ -411,7 +411,8 @@ def test_a_late_answer_does_not_take_the_place_of_a_newer_one(browser: Browser, 
     browser.wait_for(f"{caption('a')} === '99'")
     browser.js("""const real = window.fetch; window.fetch = async (url, options) => {
         const answer = await real(url, options);
-        if (String(url).includes('low=')) { await new Promise((r) => setTimeout(r, 500)); window.late = true; }
+        if (String(url).includes('low=')) {
+            await new Promise((resolve) => setTimeout(resolve, 500)); window.late = true; }
         return answer; }; 0""")
     drag(browser, "a", 0.2, 0.5)
     browser.js(
@@ -431,7 +432,8 @@ def test_after_a_zoom_all_charts_show_the_range_that_was_chosen(browser: Browser
     # A point at the left end of what was chosen is at the left end of both.
     drawn = MODULE.format(
         "chart",
-        """{ const chart = new m.Chart(document.querySelectorAll('canvas')[1], { onRange() {}, onHover() {} });
+        """{ const chart = new m.Chart(document.querySelectorAll('canvas')[1],
+            { onRange() {}, onHover() {} });
         chart.set({ x: [0, 50, 90], y: [1, 2, 3] }, { range: [20, 60] });
         return [chart.range.xl, chart.range.xh, chart.xTicks(() => 20).length]; }""",
     )

@@ -4,8 +4,8 @@ Names that users chose never become names on our disk: what is called `../../etc
 `a/b`, or differs from another only by case, is a string in a table.  Equal files are kept once.
 
 Rule 1: a blob is complete when it can be seen; it is written elsewhere and renamed.
-Rule 2: a blob goes only after the commit that lets go of it, so that a kill leaves too many and never too few.
-Rule 3: blobs are looked up, opened and removed under one lock (`store`); who has one open may read to its end.
+Rule 2: a blob goes only after the commit that lets go of it: a kill leaves too many and never too few.
+Rule 3: blobs are looked up, opened and removed under one lock (`store`); an open one is read to its end.
 """
 
 from __future__ import annotations

@@ -214,7 +214,7 @@ class Page:
 
 
 def _next_page(request: Request) -> str:
-    """Where who has logged in wanted to go: only to a page of ours, as `//host` and `/\\host` would lead away."""
+    """Where who has logged in wanted to go, within this server: `//host` and `/\\host` would lead away."""
     target = request.query_params.get("next", "/")
     return target if re.fullmatch(r"/(?![/\\])[^\x00-\x20\x7f]*", target) else "/"
 

@@ -193,7 +193,7 @@ class Store:
             return [_as_dict(row._mapping) for row in connection.execute(query)]
 
     def runs_version(self, entity: str, project_name: str) -> str:
-        """A text that changes with whatever a list of these runs shows; a mere heartbeat does not change it."""
+        """A text that changes with whatever a list of these runs shows; not with a mere heartbeat."""
         query = (
             select(run.c.id, run.c.updated_at, run.c.state, run.c.heartbeat_at)
             .join(project)
@@ -203,7 +203,7 @@ class Store:
         digest = hashlib.sha256()
         with self._reading() as connection:
             for row in connection.execute(query):
-                state = current_state(row._mapping)  # "crashed" comes with the time, without a write
+                state = current_state(row._asdict())  # "crashed" comes with the time, without a write
                 digest.update(f"{row.id} {row.updated_at!r} {state}\n".encode())
         return digest.hexdigest()
 
