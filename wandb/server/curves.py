@@ -156,13 +156,19 @@ class Columns:
         return xs, ys
 
 
+class _Kept(NamedTuple):
+    n_rewrites: int  # of the run, when its lines were read
+    lock: threading.Lock
+    columns: Columns
+
+
 class Curves:
     """The columns of the runs that were looked at last."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Tuple[int, str, int], Tuple[threading.Lock, Columns]] = OrderedDict()
+        self._kept: OrderedDict[Tuple[int, str], _Kept] = OrderedDict()
         store.on_deleted.append(self.forget)
 
     def forget(self, run_id: int) -> None:
@@ -173,15 +179,18 @@ class Curves:
 
     def columns(self, run: Dict[str, Any], stream: str) -> Columns:
         """Columns with all lines that `run` (a row of the store) says there are."""
-        key = (run["id"], stream, run["n_rewrites"])
+        key = (run["id"], stream)
         with self._lock:
-            lock, found = self._kept.setdefault(key, (threading.Lock(), Columns()))
+            kept = self._kept.get(key)
+            if kept is None or kept.n_rewrites < run["n_rewrites"]:
+                kept = self._kept[key] = _Kept(run["n_rewrites"], threading.Lock(), Columns())
             self._kept.move_to_end(key)
-            n_values = sum(columns.n_values() for _, columns in self._kept.values())
+            n_values = sum(one.columns.n_values() for one in self._kept.values())
             while n_values > MAX_KEPT_VALUES and len(self._kept) > 1:
-                _, (_, forgotten) = self._kept.popitem(last=False)
-                n_values -= forgotten.n_values()
-        with lock:  # two viewers wait for one reading instead of reading twice
+                _, forgotten = self._kept.popitem(last=False)
+                n_values -= forgotten.columns.n_values()
+        found = kept.columns
+        with kept.lock:  # two viewers wait for one reading instead of reading twice
             if found.n_lines < run[f"{stream}_lines"]:
                 for first, lines in self._store.line_range(run["id"], stream, found.n_lines):
                     found.add(first, lines)

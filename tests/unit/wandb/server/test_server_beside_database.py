@@ -1,4 +1,4 @@
-"""The bytes of files: none that a client was promised is lost, none that nobody has stays."""
+"""What is kept beside the database: no file that a client was promised is lost, nothing of nobody stays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from wandb.server.app import Backend, ServerConfig, open_backend
-from wandb.server.store import NotFound
+from wandb.server.curves import Curves
+from wandb.server.store import NotFound, Post, RunKey
 
 
 @pytest.fixture
@@ -98,3 +99,14 @@ def test_the_files_of_another_database_are_left_alone(backend: Backend, tmp_path
     other.store.remove_unused_blobs()
     other.engine.dispose()
     assert content(backend, run_id) == b"x"
+
+
+def test_the_columns_of_a_run_are_kept_once_and_go_with_it(backend: Backend) -> None:
+    run_id, key = made_run(backend), RunKey("local", "p", "r")
+    curves = Curves(backend.store)
+    for value in (1, 2):  # the second time the row is written anew
+        backend.store.apply_post(key, Post({"history": (0, ['{"_step": 0, "a": %d}' % value])}))
+        columns = curves.columns(backend.store.run(key), "history")
+        assert columns.curve("a", "_step", 10).y == [value] and len(curves._kept) == 1
+    backend.store.delete_run(run_id)
+    assert not curves._kept
