@@ -17,6 +17,8 @@ from typing import Any, List
 
 import pytest
 
+pytestmark = pytest.mark.docs  # it takes a minute and more, on any Python the same
+
 DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo.py"
 COMMAND = [sys.executable, str(DEMO), "--installed", "--venv", sys.prefix]
 
