@@ -266,9 +266,14 @@ def _mode(settings: Settings) -> str:
     """Return the mode: what was said, else online for whoever has an API key."""
     mode = {"dryrun": "offline", "run": "online"}.get(settings.mode, settings.mode)
     if mode == "online" and not settings.source("mode").is_explicit:
-        from wandb import credentials
+        from wandb.sdk.wandb_login import find_key
 
-        if not (settings.api_key or credentials.find_key(settings.base_url)):
+        try:
+            found = find_key(settings, settings.base_url)
+        except UsageError as error:
+            termwarn(f"{error}. It is taken as if it held no key.", repeat=False)
+            found = None
+        if not found:
             return "offline"
     return mode
 

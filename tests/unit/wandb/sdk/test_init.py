@@ -236,6 +236,22 @@ def test_the_environment_and_the_settings_file_choose_the_mode(monkeypatch) -> N
         assert run.offline
 
 
+def test_a_broken_netrc_file_does_not_keep_a_run_from_being_recorded(local_netrc, capsys) -> None:
+    local_netrc.write_bytes(b"machine \xff")
+    run = wandb.init(settings={"console": "off"})
+    assert run.offline and "netrc" in capsys.readouterr().err
+    run.finish()
+
+
+def test_a_broken_settings_file_does_not_keep_a_run_from_being_recorded() -> None:
+    Path("wandb").mkdir()
+    Path("wandb/settings").write_text("project = p\n")
+    run = wandb.init(settings=QUIET)  # no mode is said: whoever looks for a key looks into the file too
+    run.log({"a": 1})
+    run.finish()
+    assert LogView(run.sync_dir).rows() == [{"a": 1, "_step": 0}]
+
+
 def test_config_comes_from_defaults_files_and_arguments(monkeypatch, tmp_path) -> None:
     Path("config-defaults.yaml").write_text("a: {desc: x, value: 1}\nb: {value: 2}\n")
     (tmp_path / "more.yaml").write_text("b: 3\nc: 4\n")
