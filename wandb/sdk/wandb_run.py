@@ -2,7 +2,8 @@
 
 Rule 1: every public call is guarded: UsageError passes, anything else is told once and training goes on.
 Rule 2: after `finish()` every call that would record raises RunFinishedError; what was recorded stays
-readable. Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
+        readable.
+Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import pickle
 import re
@@ -212,6 +213,34 @@ def test_disabled_mode_is_the_same_in_memory_and_touches_no_file() -> None:
     assert run.name.startswith("dummy-") and run.project == "dummy" and wandb.run is run
     run.finish()
     assert not os.listdir(".")
+
+
+def test_a_disabled_run_has_the_name_that_it_is_given() -> None:
+    with wandb.init(mode="disabled", name="nm", settings={"silent": True}) as run:
+        assert run.name == "nm"
+
+
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ({"tensorboard": True}, "sync_tensorboard"),
+        ({"sync_tensorboard": True}, "sync_tensorboard"),
+        ({"monitor_gym": True}, "monitor_gym"),
+    ],
+)
+def test_what_is_not_recorded_is_told_once(arguments, name, capsys) -> None:
+    for _ in range(2):
+        _init(**arguments, settings={**QUIET, "silent": False}).finish()
+    told = capsys.readouterr().err
+    assert told.count("not recorded") == 1 and f"WARNING {name}:" in told
+
+
+def test_every_argument_of_init_has_a_line_of_its_own_in_the_help() -> None:
+    described = re.findall(
+        r"^        ((?:\w+(?:, )?)+):", wandb.init.__doc__.split("Returns:")[0], re.MULTILINE
+    )
+    names = [name for line in described for name in line.split(", ")]
+    assert sorted(names) == sorted(inspect.signature(wandb.init).parameters)
 
 
 def test_the_mode_without_a_key_is_offline_and_with_one_online(monkeypatch) -> None:
