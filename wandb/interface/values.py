@@ -74,9 +74,13 @@ def plain(value: Any, path: str, *, depth: int = 0, home: str = ROW) -> Any:
 
 
 def key_text(key: Any, path: str) -> str:
-    """Return a nested dict's key as text: numbers as they print, tuples joined by commas, as wandb does."""
+    """Return a dict's key as text: numbers as they print, tuples joined by commas, as wandb does.
+
+    Raises:
+        ValidationError: It is of another type, or no valid text.
+    """
     if isinstance(key, str):
-        return str.__str__(key)
+        return checked_text(str.__str__(key), path)
     if key is None or isinstance(key, (bool, int, float)):
         return str(key)
     if isinstance(key, tuple):
@@ -84,6 +88,21 @@ def key_text(key: Any, path: str) -> str:
     if hasattr(key, "item") and getattr(key, "ndim", None) == 0:
         return str(key.item())
     raise ValidationError(path, f"has a key of type {kind_name(key)}, which is no text", hint="use a str")
+
+
+def checked_text(text: str, path: str) -> str:
+    """Return a text that goes into the log as it is: a key, a name, the title of an alert.
+
+    Raises:
+        ValidationError: UTF-8 has no form for it: it has a half of a surrogate pair.
+    """
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            where = path.encode("ascii", "backslashreplace").decode()
+            raise ValidationError(where, f"{text!r} is not valid text: {error.reason}") from None
+    return text
 
 
 def flatten(data: Dict[str, Any], prefix: Tuple[str, ...] = ()) -> Iterator[Tuple[Path, Any]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from wandb.errors import ConfigError, ValidationError
-from wandb.interface.values import CONFIG, kind_name, plain
+from wandb.interface.values import CONFIG, checked_text, kind_name, plain
 from wandb.sdk.guard import Failed, is_deliberate, pass_on
 
 # Top-level keys and their whole new values, and the paths inside of them that are gone -> into the log.
@@ -158,6 +158,7 @@ class Config:
         for key, value in values.items():
             if not isinstance(key, str):
                 raise ValidationError(f"config: {key!r}", f"the key is {kind_name(key)}, not str")
+            key = checked_text(str.__str__(key), "config")
             if key in self._locked:
                 self._warn(f"Config item '{key}' was locked by '{self._locked[key]}' (ignored update).")
                 continue

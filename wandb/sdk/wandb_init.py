@@ -23,7 +23,7 @@ from wandb.sdk import active, run_directory, wandb_config, wandb_setup
 from wandb.sdk.beginning import Beginning, Earlier, was_requeued
 from wandb.sdk.guard import Guard
 from wandb.sdk.run_directory import RunDirectory
-from wandb.sdk.wandb_run import Run, RunIdentity, checked_tags
+from wandb.sdk.wandb_run import Run, RunIdentity
 from wandb.sdk.wandb_settings import CHOICES, Settings, Source
 from wandb.term import termlog, termwarn
 
@@ -143,7 +143,6 @@ def _open_run(
     """
     checked = wandb_config.Config()
     checked.update(config, allow_val_change=True)
-    tags = checked_tags(settings.run_tags)
     start_time = settings.x_start_time or time()
     settings.update({"x_start_time": start_time, "mode": _mode(settings)}, Source.COMPUTED, "wandb.init")
     disabled = settings.disabled
@@ -176,7 +175,7 @@ def _open_run(
             entity=settings.entity or who.get("entity", ""),
             name=settings.run_name or (f"dummy-{settings.run_id}" if disabled else who.get("display_name")),
             notes=settings.run_notes or who.get("notes"),
-            tags=tags or tuple(who.get("tags", ())),
+            tags=tuple(settings.run_tags or who.get("tags") or ()),
             group=settings.run_group or who.get("run_group", ""),
             job_type=settings.run_job_type or who.get("job_type", ""),
             sweep_id=settings.sweep_id or who.get("sweep_id"),

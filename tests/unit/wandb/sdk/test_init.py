@@ -79,6 +79,84 @@ def test_changes_of_name_notes_and_tags_are_recorded_as_they_happen() -> None:
     run.finish()
 
 
+def test_name_notes_and_tags_can_be_taken_away() -> None:
+    run = _init(name="n", notes="o", tags=["a"])
+    run.name = run.notes = run.tags = None
+    last = LogView(run.sync_dir).of("run")[-1]
+    assert (run.name, run.notes, run.tags) == (None, None, ())
+    assert not (last.display_name or last.notes or last.tags)
+    run.finish()
+
+
+@pytest.mark.parametrize(
+    "attribute, value",
+    [
+        ("name", 5),
+        ("name", "\ud800"),
+        ("notes", "\ud800"),
+        ("tags", ["x" * 100]),
+        ("tags", [""]),
+        ("tags", [1]),
+        ("tags", ["\ud800"]),
+        ("tags", {"a": 1}),
+    ],
+)
+def test_what_init_refuses_is_refused_later_too_and_changes_nothing(attribute, value) -> None:
+    with pytest.raises(ValidationError):
+        _init(**{attribute: value})
+    run = _init(name="n", notes="o", tags=["a"])
+    with pytest.raises(ValidationError, match=f"run.{attribute}"):
+        setattr(run, attribute, value)
+    assert (run.name, run.notes, run.tags) == ("n", "o", ("a",)) and len(LogView(run.sync_dir).of("run")) == 1
+    run.finish()
+
+
+@pytest.mark.parametrize(
+    "path, use",
+    [
+        ("config", lambda run: run.config.update({"\ud800": 1})),
+        ("config.a", lambda run: run.config.update({"a": {"\ud800": 1}})),
+        ("summary.\\ud800", lambda run: run.summary.update({"\ud800": 1})),
+        ("summary.a", lambda run: run.summary.update({"a": {"\ud800": 1}})),
+        ("log: '\\ud800'", lambda run: run.log({"\ud800": 1})),
+        ("log: a", lambda run: run.log({"a": {"\ud800": 1}})),
+        ("define_metric: name", lambda run: run.define_metric("\ud800")),
+        ("define_metric: glob_name", lambda run: run.define_metric("\ud800*")),
+        ("define_metric: step_metric", lambda run: run.define_metric("a", step_metric="\ud800")),
+        ("alert: title", lambda run: run.alert("\ud800", "text")),
+        ("alert: text", lambda run: run.alert("title", "\ud800")),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_wherever_text_is_stored_as_it_is(path, use) -> None:
+    run = _init()
+    n_records = len(LogView(run.sync_dir).records)
+    with pytest.raises(ValidationError) as caught:
+        use(run)
+    assert caught.value.path == path and str(caught.value).isascii()
+    assert len(LogView(run.sync_dir).records) == n_records
+    run.finish()
+
+
+@pytest.mark.parametrize("code", ["x", 1.5, 2**40, -(2**40), [1]])
+def test_an_exit_code_that_is_none_is_refused_and_the_run_goes_on(code) -> None:
+    run = wandb.init(mode="offline", settings={"silent": True, "x_disable_stats": True})
+    with pytest.raises(ValidationError, match="exit_code"):
+        run.finish(code)
+    print("still heard")
+    run.log({"a": 1})
+    run.finish(True)
+    view = LogView(run.sync_dir)
+    assert view.console() == "still heard\n" and view.of("exit")[0].exit_code == 1
+    assert view.rows() == [{"a": 1, "_step": 0}]
+
+
+def test_a_large_code_of_sys_exit_ends_a_with_block_as_it_ends_the_process() -> None:
+    with pytest.raises(SystemExit):
+        with _init() as run:
+            sys.exit(2**40 + 3)
+    assert LogView(run.sync_dir).of("exit")[0].exit_code == 3
+
+
 def test_the_module_s_names_talk_to_the_current_run() -> None:
     run = _init(config={"a": 1})
     wandb.log({"loss": 1})
