@@ -7,6 +7,8 @@ Rule 1: what arrives goes to the original first, byte for byte, then to the list
 Rule 2: a listener's end is marked in the stream itself, by a token: what was written before it is heard.
 Rule 3: the thread goes on relaying, unheard, while a child process still writes into the pipe after the end.
 Rule 4: nothing here blocks for ever: stop() waits `DRAIN_S` at most.
+Rule 5: our own texts go to the original, past the pipe: who holds a run's lock must not wait for the thread,
+        which may wait for that lock.  They may so overtake what the program has written just before.
 
 Prices, which are why `wrap` is the default: what is in the pipe when the process is killed never reaches the
 terminal; C code that writes more than the pipe holds without releasing the GIL blocks for ever; a terminal
@@ -21,6 +23,7 @@ import sys
 from _thread import allocate_lock
 from typing import Any, Callable, Tuple
 
+from wandb import term
 from wandb.internal import threads
 
 DRAIN_S = 5.0  # a terminal stopped by Ctrl-S takes nothing; finish() must not wait for it
@@ -60,6 +63,7 @@ class DescriptorTap:
         if not threads.start(self._relay):
             os.dup2(self._original, number)
             raise OSError("no thread can be started")
+        term.redirected[number] = self._write_past
         atexit.register(self.close)  # else the pipe's content would die with the process
 
     def add(self, hear: Callable[[str, Any], None]) -> bool:
@@ -82,6 +86,7 @@ class DescriptorTap:
         if not self.open:
             return
         self.open = False
+        term.redirected.pop(self.number, None)
         atexit.unregister(self.close)
         _flush(self.name)
         if _identity(self.number) == self._identity:  # else somebody redirected it since: it is theirs
@@ -97,6 +102,7 @@ class DescriptorTap:
     def forget(self) -> None:
         """In a forked child: the pipe leads to the parent, which relays what the child prints."""
         self.open = False
+        term.redirected.pop(self.number, None)
         self.listeners = ()
         atexit.unregister(self.close)
 
@@ -122,16 +128,19 @@ class DescriptorTap:
         os.close(self._original)
 
     def _pass_on(self, data: bytes) -> None:
+        self._write_past(data)
+        text = self._decode(data)
+        if text:
+            for hear in self.listeners:
+                hear(self.name, text)
+
+    def _write_past(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             try:
                 rest = rest[os.write(self._original, rest) :]
             except OSError:  # the terminal is gone; the listeners still hear
                 break
-        text = self._decode(data)
-        if text:
-            for hear in self.listeners:
-                hear(self.name, text)
 
 
 def _channel(original: int) -> Tuple[int, int]:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import run_python
 from log_view import LogView
 
 import wandb
@@ -407,6 +408,20 @@ def test_console_output_is_recorded_and_still_printed(capsys) -> None:
     print("after")
     assert "hello from the run" in capsys.readouterr().out
     assert LogView(run.sync_dir).console() == "hello from the run\n"
+
+
+@pytest.mark.parametrize("console", ["wrap", "redirect"])
+def test_what_wandb_itself_prints_is_not_in_the_console_of_the_run(console) -> None:
+    code = (
+        "import sys, wandb\n"
+        f"settings = {{'console': {console!r}, 'x_disable_stats': True}}\n"
+        "with wandb.init(mode='offline', id='r', settings=settings) as run:\n"
+        "    print('mine', file=sys.stderr)\n"
+        "    run.log({'a': 1}, step=3)\n    run.log({'a': 1}, step=1)\n"
+    )
+    done = run_python(code)
+    assert "saved locally" in done.stderr and "WARNING Tried to log to step 1" in done.stderr
+    assert LogView(next(Path("wandb").glob("offline-run-*-r"))).console() == "mine\n"
 
 
 def test_metric_definitions_alerts_and_preemption_are_recorded() -> None:
