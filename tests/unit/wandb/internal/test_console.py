@@ -308,7 +308,7 @@ def test_redirection_hears_children_and_raw_writes_and_relays_all(tmp_path: Path
 def test_our_own_texts_pass_a_redirection_by(tmp_path: Path) -> None:
     body = (
         "from wandb import term\n"
-        "print('before', file=sys.stderr, flush=True)\nterm.termlog('é\\ud800')\n"
+        "os.write(2, b'before\\n')\nterm.termlog('é\\ud800')\n"
         "subprocess.run('echo after >&2', shell=True)\n"
     )
     _, stderr, told = run("redirect", body + "capture.stop()\nterm.termlog('end')\n", tmp_path)
