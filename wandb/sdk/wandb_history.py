@@ -389,6 +389,6 @@ def _checked_step(step: Any) -> int:
         if isinstance(step, bool) or not hasattr(step, "__index__"):
             raise ValidationError("log: step", f"{kind_name(step)} is no int", hint="pass step=int(...)")
         step = step.__index__()
-    if step >= MAX_STEP:  # the next row has a step too
-        raise ValidationError("log: step", f"{step} does not fit into 64 bits")
+    if not -MAX_STEP <= step < MAX_STEP:  # the next row has a step too
+        raise ValidationError("log: step", "does not fit into 64 bits")
     return int(step)

@@ -23,7 +23,7 @@ from wandb.sdk import active, run_directory, wandb_config, wandb_setup
 from wandb.sdk.beginning import Beginning, Earlier, was_requeued
 from wandb.sdk.guard import Guard
 from wandb.sdk.run_directory import RunDirectory
-from wandb.sdk.wandb_run import Run, RunIdentity, checked_tags
+from wandb.sdk.wandb_run import Run, RunIdentity
 from wandb.sdk.wandb_settings import CHOICES, Settings, Source
 from wandb.term import termlog, termwarn
 
@@ -72,8 +72,9 @@ def init(
         name: The name people see.
         notes: Free text.
         tags: Labels.
-        config: What the run is started with: a dict, an argparse Namespace, absl FLAGS, or a YAML file's
-        path. config_exclude_keys: Keys of `config` to leave out.
+        config: What the run is started with: a dict, an argparse Namespace, absl FLAGS, or the path of a
+            YAML file.
+        config_exclude_keys: Keys of `config` to leave out.
         config_include_keys: Keys of `config` to take, and no others.
         allow_val_change: Let config values change later.
         group: The group of runs it belongs to.
@@ -88,7 +89,8 @@ def init(
         resume_from: "RUN?_step=N": the run goes on behind step N; what came later is dropped by the syncer.
         fork_from: "RUN?_step=N": a new run that begins behind step N of another one.
         save_code: Keep the main script with the run.
-        tensorboard, sync_tensorboard, monitor_gym, anonymous, magic: Accepted for old scripts.
+        tensorboard, sync_tensorboard, monitor_gym: Accepted with a warning; nothing of it is recorded yet.
+        anonymous, magic: Accepted for old scripts.
         settings: More settings; what is said by name above counts more.
 
     Returns:
@@ -141,7 +143,6 @@ def _open_run(
     """
     checked = wandb_config.Config()
     checked.update(config, allow_val_change=True)
-    tags = checked_tags(settings.run_tags)
     start_time = settings.x_start_time or time()
     settings.update({"x_start_time": start_time, "mode": _mode(settings)}, Source.COMPUTED, "wandb.init")
     disabled = settings.disabled
@@ -172,9 +173,9 @@ def _open_run(
             run_id=settings.run_id or "",
             project=settings.project or "",
             entity=settings.entity or who.get("entity", ""),
-            name=f"dummy-{settings.run_id}" if disabled else settings.run_name or who.get("display_name"),
+            name=settings.run_name or (f"dummy-{settings.run_id}" if disabled else who.get("display_name")),
             notes=settings.run_notes or who.get("notes"),
-            tags=tags or tuple(who.get("tags", ())),
+            tags=tuple(settings.run_tags or who.get("tags") or ()),
             group=settings.run_group or who.get("run_group", ""),
             job_type=settings.run_job_type or who.get("job_type", ""),
             sweep_id=settings.sweep_id or who.get("sweep_id"),
@@ -207,6 +208,7 @@ def _open_run(
         run._watch(_observers(settings, run, directory.files, around.writer_id))
         if settings.save_code and not settings.disable_code:
             run._keep_code(around.program)
+        _warn_of_what_is_not_recorded(settings)
         if not settings.silent and not settings.quiet:
             termlog(f"Run data is saved locally in {directory.path}")
     return run
@@ -262,13 +264,24 @@ def _log_config(settings: Settings, directory: run_directory.RunDirectory) -> Lo
     )
 
 
+def _warn_of_what_is_not_recorded(settings: Settings) -> None:
+    for name, what in (("sync_tensorboard", "TensorBoard's event files"), ("monitor_gym", "Gym's videos")):
+        if getattr(settings, name):
+            termwarn(f"{name}: {what} are not recorded by wandb-ng yet; log() what you need.", repeat=False)
+
+
 def _mode(settings: Settings) -> str:
     """Return the mode: what was said, else online for whoever has an API key."""
     mode = {"dryrun": "offline", "run": "online"}.get(settings.mode, settings.mode)
     if mode == "online" and not settings.source("mode").is_explicit:
-        from wandb import credentials
+        from wandb.sdk.wandb_login import find_key
 
-        if not (settings.api_key or credentials.find_key(settings.base_url)):
+        try:
+            found = find_key(settings, settings.base_url)
+        except UsageError as error:
+            termwarn(f"{error}. It is taken as if it held no key.", repeat=False)
+            found = None
+        if not found:
             return "offline"
     return mode
 

@@ -2,7 +2,8 @@
 
 Rule 1: every public call is guarded: UsageError passes, anything else is told once and training goes on.
 Rule 2: after `finish()` every call that would record raises RunFinishedError; what was recorded stays
-readable. Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
+        readable.
+Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from typing import (
 from wandb.backend.base import Backend
 from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
-from wandb.interface.values import Path, kind_name, plain
-from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks
+from wandb.interface.values import Path, kind_name
+from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, save_code
 from wandb.sdk.beginning import Earlier, in_job
@@ -35,6 +36,7 @@ from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
 from wandb.sdk.wandb_metric import Metric, parse_definition
+from wandb.sdk.wandb_settings import check
 from wandb.sdk.wandb_summary import Summary
 from wandb.term import termlog, termwarn
 
@@ -352,17 +354,17 @@ class Run:
             quiet: Print nothing.
 
         Raises:
+            ValidationError: The exit code is none; the run goes on.
             LogWriteError: With on_error="raise": the log does not have all of it.  The run is finished.
         """
         if self._closed:
             return
-        if exit_code is not None and not hasattr(exit_code, "__index__"):
-            raise ValidationError("finish: exit_code", f"{kind_name(exit_code)} is no int")
+        code = checked_exit_code(exit_code)
         if exit_code is None and self._exit_hooks is not None:
-            exit_code = self._exit_hooks.exit_code  # sys.exit(n) is under way
+            code = self._exit_hooks.exit_code or 0  # sys.exit(n) is under way
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
-        self._exit_code = code = int(exit_code or 0)
+        self._exit_code = code
         failure: Optional[LogWriteError] = None
         # Each step on its own: what one cannot do, the next still should.
         for step in (
@@ -421,8 +423,8 @@ class Run:
         return self._identity.name
 
     @name.setter
-    def name(self, value: str) -> None:
-        self._rename(name=str(value))
+    def name(self, value: Optional[str]) -> None:
+        self._rename(name=check("run_name", value, "run.name"))
 
     @property
     def notes(self) -> Optional[str]:
@@ -430,8 +432,8 @@ class Run:
         return self._identity.notes
 
     @notes.setter
-    def notes(self, value: str) -> None:
-        self._rename(notes=str(value))
+    def notes(self, value: Optional[str]) -> None:
+        self._rename(notes=check("run_notes", value, "run.notes"))
 
     @property
     def tags(self) -> Tuple[str, ...]:
@@ -439,8 +441,8 @@ class Run:
         return self._identity.tags
 
     @tags.setter
-    def tags(self, value: Union[str, Sequence[str]]) -> None:
-        self._rename(tags=(value,) if isinstance(value, str) else tuple(str(tag) for tag in value))
+    def tags(self, value: Union[str, Sequence[str], None]) -> None:
+        self._rename(tags=check("run_tags", value, "run.tags") or ())
 
     @property
     def project(self) -> str:
@@ -761,13 +763,20 @@ def exit_code_of(kind: Type[BaseException], error: Any) -> int:
     if issubclass(kind, KeyboardInterrupt):
         return 255
     if issubclass(kind, SystemExit):
-        code = getattr(error, "code", error)
-        return 0 if code is None else code if isinstance(code, int) else 1
+        return code_of(error)
     return 1
 
 
-def checked_tags(tags: Union[str, Sequence[str], None]) -> Tuple[str, ...]:
-    """Return tags as a tuple of str; a single str is one tag."""
-    if tags is None:
-        return ()
-    return (tags,) if isinstance(tags, str) else tuple(str(plain(tag, "tags")) for tag in tags)
+def checked_exit_code(exit_code: Any) -> int:
+    """Return what `finish(exit_code)` is told; None means success.
+
+    Raises:
+        ValidationError: It is no int, or one that no exit record holds.
+    """
+    if exit_code is None:
+        return 0
+    if not hasattr(exit_code, "__index__"):
+        raise ValidationError("finish: exit_code", f"{kind_name(exit_code)} is no int", hint="0 is success")
+    if not -(2**31) <= exit_code < 2**31:  # the exit record holds an int32
+        raise ValidationError("finish: exit_code", "does not fit into 32 bits", hint="0 is success")
+    return int(exit_code)

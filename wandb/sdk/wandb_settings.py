@@ -924,8 +924,16 @@ _CHECKED_TYPES: Dict[str, Callable[[Any], Any]] = {
 # The rules of single fields, after the type check: each returns the value or raises ValueError.
 
 
+def _unicode_rule(value: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise ValueError(f"{value!r} is not valid text: {e.reason}") from None
+    return value
+
+
 def _project_rule(value: str) -> str:
-    for char in value:
+    for char in _unicode_rule(value):
         if char in PROJECT_CHARS_REFUSED:
             refused = " ".join(PROJECT_CHARS_REFUSED)
             raise ValueError(
@@ -956,7 +964,7 @@ def _run_id_rule(value: str) -> str:
 
 
 def _tags_rule(value: Tuple[str, ...]) -> Tuple[str, ...]:
-    for i, tag in enumerate(value):
+    for i, tag in enumerate(map(_unicode_rule, value)):
         if not 1 <= len(tag) <= MAX_TAG_CHARS:
             raise ValueError(f"tag {i} has {len(tag)} characters; it must have 1 to {MAX_TAG_CHARS}")
     return value
@@ -1001,8 +1009,13 @@ def _positive_rule(value: float) -> float:
 
 
 _RULES: Dict[str, Callable[[Any], Any]] = {
+    "entity": _unicode_rule,
     "project": _project_rule,
+    "run_group": _unicode_rule,
     "run_id": _run_id_rule,
+    "run_job_type": _unicode_rule,
+    "run_name": _unicode_rule,
+    "run_notes": _unicode_rule,
     "sweep_id": _id_rule,
     "run_tags": _tags_rule,
     "base_url": _base_url_rule,

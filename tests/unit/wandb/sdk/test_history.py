@@ -154,6 +154,23 @@ def test_a_step_that_is_no_int_is_refused(rec, step) -> None:
     assert not rec.backend.records
 
 
+@pytest.mark.parametrize("step", [2**63, 1 << 20_000, -1 << 20_000], ids=int.bit_length)
+def test_a_step_that_no_record_holds_is_refused(rec, step) -> None:
+    with pytest.raises(ValidationError, match="log: step"):
+        rec.log({"a": 1}, step=step)
+    assert not rec.backend.records
+
+
+def test_an_int_that_python_does_not_print_is_refused_by_name_on_either_way(rec) -> None:
+    rec.log({"a": 1, "b": 2})
+    for _ in range(2):
+        with pytest.raises(ValidationError, match="log: b: an int of 16610 bits"):
+            rec.log({"a": 1, "b": 10**5000})
+        with pytest.raises(ValidationError, match="log: c: "):
+            rec.log({"c": 10**5000})
+    assert len(rec.rows()) == 1
+
+
 def test_a_numpy_int_is_a_step(rec) -> None:
     rec.log({"a": 1}, step=numpy.int64(4))
     assert rec.rows() == [{"a": 1, "_step": 4}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import pickle
 import re
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import run_python
 from log_view import LogView
 
 import wandb
@@ -76,6 +78,84 @@ def test_changes_of_name_notes_and_tags_are_recorded_as_they_happen() -> None:
     with pytest.raises(AttributeError, match="Attribute foo is not supported on Run object"):
         run.foo = 1
     run.finish()
+
+
+def test_name_notes_and_tags_can_be_taken_away() -> None:
+    run = _init(name="n", notes="o", tags=["a"])
+    run.name = run.notes = run.tags = None
+    last = LogView(run.sync_dir).of("run")[-1]
+    assert (run.name, run.notes, run.tags) == (None, None, ())
+    assert not (last.display_name or last.notes or last.tags)
+    run.finish()
+
+
+@pytest.mark.parametrize(
+    "attribute, value",
+    [
+        ("name", 5),
+        ("name", "\ud800"),
+        ("notes", "\ud800"),
+        ("tags", ["x" * 100]),
+        ("tags", [""]),
+        ("tags", [1]),
+        ("tags", ["\ud800"]),
+        ("tags", {"a": 1}),
+    ],
+)
+def test_what_init_refuses_is_refused_later_too_and_changes_nothing(attribute, value) -> None:
+    with pytest.raises(ValidationError):
+        _init(**{attribute: value})
+    run = _init(name="n", notes="o", tags=["a"])
+    with pytest.raises(ValidationError, match=f"run.{attribute}"):
+        setattr(run, attribute, value)
+    assert (run.name, run.notes, run.tags) == ("n", "o", ("a",)) and len(LogView(run.sync_dir).of("run")) == 1
+    run.finish()
+
+
+@pytest.mark.parametrize(
+    "path, use",
+    [
+        ("config", lambda run: run.config.update({"\ud800": 1})),
+        ("config.a", lambda run: run.config.update({"a": {"\ud800": 1}})),
+        ("summary.\\ud800", lambda run: run.summary.update({"\ud800": 1})),
+        ("summary.a", lambda run: run.summary.update({"a": {"\ud800": 1}})),
+        ("log: '\\ud800'", lambda run: run.log({"\ud800": 1})),
+        ("log: a", lambda run: run.log({"a": {"\ud800": 1}})),
+        ("define_metric: name", lambda run: run.define_metric("\ud800")),
+        ("define_metric: glob_name", lambda run: run.define_metric("\ud800*")),
+        ("define_metric: step_metric", lambda run: run.define_metric("a", step_metric="\ud800")),
+        ("alert: title", lambda run: run.alert("\ud800", "text")),
+        ("alert: text", lambda run: run.alert("title", "\ud800")),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_wherever_text_is_stored_as_it_is(path, use) -> None:
+    run = _init()
+    n_records = len(LogView(run.sync_dir).records)
+    with pytest.raises(ValidationError) as caught:
+        use(run)
+    assert caught.value.path == path and str(caught.value).isascii()
+    assert len(LogView(run.sync_dir).records) == n_records
+    run.finish()
+
+
+@pytest.mark.parametrize("code", ["x", 1.5, 2**40, -(2**40), [1]])
+def test_an_exit_code_that_is_none_is_refused_and_the_run_goes_on(code) -> None:
+    run = wandb.init(mode="offline", settings={"silent": True, "x_disable_stats": True})
+    with pytest.raises(ValidationError, match="exit_code"):
+        run.finish(code)
+    print("still heard")
+    run.log({"a": 1})
+    run.finish(True)
+    view = LogView(run.sync_dir)
+    assert view.console() == "still heard\n" and view.of("exit")[0].exit_code == 1
+    assert view.rows() == [{"a": 1, "_step": 0}]
+
+
+def test_a_large_code_of_sys_exit_ends_a_with_block_as_it_ends_the_process() -> None:
+    with pytest.raises(SystemExit):
+        with _init() as run:
+            sys.exit(2**40 + 3)
+    assert LogView(run.sync_dir).of("exit")[0].exit_code == 3
 
 
 def test_the_module_s_names_talk_to_the_current_run() -> None:
@@ -214,6 +294,34 @@ def test_disabled_mode_is_the_same_in_memory_and_touches_no_file() -> None:
     assert not os.listdir(".")
 
 
+def test_a_disabled_run_has_the_name_that_it_is_given() -> None:
+    with wandb.init(mode="disabled", name="nm", settings={"silent": True}) as run:
+        assert run.name == "nm"
+
+
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ({"tensorboard": True}, "sync_tensorboard"),
+        ({"sync_tensorboard": True}, "sync_tensorboard"),
+        ({"monitor_gym": True}, "monitor_gym"),
+    ],
+)
+def test_what_is_not_recorded_is_told_once(arguments, name, capsys) -> None:
+    for _ in range(2):
+        _init(**arguments, settings={**QUIET, "silent": False}).finish()
+    told = capsys.readouterr().err
+    assert told.count("not recorded") == 1 and f"WARNING {name}:" in told
+
+
+def test_every_argument_of_init_has_a_line_of_its_own_in_the_help() -> None:
+    described = re.findall(
+        r"^        ((?:\w+(?:, )?)+):", wandb.init.__doc__.split("Returns:")[0], re.MULTILINE
+    )
+    names = [name for line in described for name in line.split(", ")]
+    assert sorted(names) == sorted(inspect.signature(wandb.init).parameters)
+
+
 def test_the_mode_without_a_key_is_offline_and_with_one_online(monkeypatch) -> None:
     run = wandb.init(settings=QUIET)
     assert run.offline and Path(run.sync_dir).name.startswith("offline-run-")
@@ -234,6 +342,22 @@ def test_the_environment_and_the_settings_file_choose_the_mode(monkeypatch) -> N
     monkeypatch.setenv("WANDB_MODE", "offline")
     with wandb.init(settings=QUIET) as run:
         assert run.offline
+
+
+def test_a_broken_netrc_file_does_not_keep_a_run_from_being_recorded(local_netrc, capsys) -> None:
+    local_netrc.write_bytes(b"machine \xff")
+    run = wandb.init(settings={"console": "off"})
+    assert run.offline and "netrc" in capsys.readouterr().err
+    run.finish()
+
+
+def test_a_broken_settings_file_does_not_keep_a_run_from_being_recorded() -> None:
+    Path("wandb").mkdir()
+    Path("wandb/settings").write_text("project = p\n")
+    run = wandb.init(settings=QUIET)  # no mode is said: whoever looks for a key looks into the file too
+    run.log({"a": 1})
+    run.finish()
+    assert LogView(run.sync_dir).rows() == [{"a": 1, "_step": 0}]
 
 
 def test_config_comes_from_defaults_files_and_arguments(monkeypatch, tmp_path) -> None:
@@ -284,6 +408,20 @@ def test_console_output_is_recorded_and_still_printed(capsys) -> None:
     print("after")
     assert "hello from the run" in capsys.readouterr().out
     assert LogView(run.sync_dir).console() == "hello from the run\n"
+
+
+@pytest.mark.parametrize("console", ["wrap", "redirect"])
+def test_what_wandb_itself_prints_is_not_in_the_console_of_the_run(console) -> None:
+    code = (
+        "import sys, wandb\n"
+        f"settings = {{'console': {console!r}, 'x_disable_stats': True}}\n"
+        "with wandb.init(mode='offline', id='r', settings=settings) as run:\n"
+        "    print('mine', file=sys.stderr)\n"
+        "    run.log({'a': 1}, step=3)\n    run.log({'a': 1}, step=1)\n"
+    )
+    done = run_python(code)
+    assert "saved locally" in done.stderr and "WARNING Tried to log to step 1" in done.stderr
+    assert LogView(next(Path("wandb").glob("offline-run-*-r"))).console() == "mine\n"
 
 
 def test_metric_definitions_alerts_and_preemption_are_recorded() -> None:
