@@ -41,6 +41,12 @@ class Record(NamedTuple):
     payload: bytes
 
 
+class JoinedRecord(Record):
+    """One that was put together from chunks: whoever reads a file that others cut has to know."""
+
+    __slots__ = ()
+
+
 class Lost(NamedTuple):
     """A piece of the log that holds no readable record although it should.
 
@@ -92,13 +98,14 @@ class Parser:
 
     Attributes:
         position: The end of the last event: where another parser would go on.  What follows is the tail.
+        came_from: `position` before the last loss or joined record: another parser finds it again from there.
     """
 
-    __slots__ = ("position", "_doubt", "_events", "_fed", "_fed_end", "_rest")
+    __slots__ = ("position", "came_from", "_doubt", "_events", "_fed", "_fed_end", "_rest")
 
     def __init__(self, offset: int = 0) -> None:
         """Start at `offset` bytes: 0, or the `end` of an event of the same log."""
-        self.position = offset
+        self.position = self.came_from = offset
         self._fed: List[bytes] = []
         self._fed_end = offset
         self._rest: Tuple[bytes, int] = (b"", 0)
@@ -241,11 +248,11 @@ class Parser:
             elif kind == LAST:
                 payload, pieces = b"".join(pieces), []
                 since, begun = begun, -1
-                self.position = end = base + pos
-                yield Record(since, end, payload)
+                self.came_from, self.position = self.position, base + pos
+                yield JoinedRecord(since, self.position, payload)
 
     def _lost(self, offset: int, end: int, reason: str) -> Lost:
-        self.position = end
+        self.came_from, self.position = self.position, end
         return Lost(offset, end - offset, reason)
 
 
