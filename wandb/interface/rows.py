@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from wandb.errors import ValidationError
-from wandb.interface.values import Path, json_text, plain
+from wandb.interface.values import Path, json_text, plain, row_key
 from wandb.interface.wire import BYTES, fields_of, varint
 
 FAST_KINDS = frozenset((float, int))  # exact types whose repr is their JSON, but for NaN and the infinities
@@ -44,15 +44,12 @@ class _Heads(Dict[int, str]):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        try:
-            if isinstance(path, str):
-                encoded = path.encode("utf-8")
-                self._key = _KEY + varint(len(encoded)) + encoded
-            else:
-                parts = [part.encode("utf-8") for part in path]
-                self._key = b"".join(_NESTED_KEY + varint(len(part)) + part for part in parts)
-        except UnicodeEncodeError as error:
-            raise ValidationError(f"log: {path!r}", f"the key is not valid text: {error.reason}") from None
+        if isinstance(path, str):
+            encoded = path.encode("utf-8")
+            self._key = _KEY + varint(len(encoded)) + encoded
+        else:
+            parts = [part.encode("utf-8") for part in path]
+            self._key = b"".join(_NESTED_KEY + varint(len(part)) + part for part in parts)
 
     def __missing__(self, length: int) -> str:
         inside = self._key + _VALUE + varint(length)
@@ -72,11 +69,7 @@ class RowEncoder:
         self._layouts: Dict[Tuple[str, ...], List[_Heads]] = {}
 
     def layout(self, keys: Tuple[str, ...]) -> List[_Heads]:
-        """Return what `fast_row` wants for rows of these top-level keys, in this order.
-
-        Raises:
-            ValidationError: A key is no text.
-        """
+        """Return what `fast_row` wants for rows of these top-level keys, in this order."""
         known = self._layouts.get(keys)
         if known is None:
             if len(self._heads) + len(self._layouts) > MAX_CACHED_KEYS:
@@ -142,7 +135,7 @@ def check_keys(data: Dict[Any, Any]) -> None:
     """Refuse what is no row.
 
     Raises:
-        ValidationError: A key is not a non-empty str.
+        ValidationError: A key is not a non-empty str of valid text.
     """
     for key in data:
         if not isinstance(key, str):
@@ -153,12 +146,13 @@ def check_keys(data: Dict[Any, Any]) -> None:
             )
         if not key:
             raise ValidationError("log: ''", "the key is empty", hint="name the metric")
+        row_key(key, "log: ")
 
 
 def plain_row(data: Dict[Any, Any]) -> Dict[str, Any]:
     """Return the user's data with plain values, its top-level keys checked.  `data` is not changed."""
     check_keys(data)
-    return {str.__str__(key): plain(value, f"log: {key}") for key, value in data.items()}
+    return {key: plain(value, f"log: {key}") for key, value in zip(map(str.__str__, data), data.values())}
 
 
 # Varints as text: the last byte of one, and a byte that is not the last.

@@ -4,9 +4,9 @@ Rule 1: nothing here writes; the file is opened "rb".
 Rule 2: memory does not depend on the length of the log.
 Rule 3: the tail is read again on each call: it may have been torn, cut off and written anew by then, or have
         been a hole that a network file system has filled since.
-Rule 4: that may also happen between two reads of one call, or within one, and then what was read is half of one
-        state of the file and half of another.  So no loss is told, and no record joined, that the file does not
-        confirm.  A record in one chunk needs no such question: its checksum has answered it.
+Rule 4: that may also happen between two reads of one call, or within one, and then what was read is half of
+        one state of the file and half of another.  So no loss is told, and no record joined, that the file
+        does not confirm.  A record in one chunk needs no such question: its checksum has answered it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Reader:
         return (status.st_size, status.st_mtime_ns) != (self._seen_bytes, self._seen_mtime_ns)
 
     def _is_certain(self, event: Event) -> bool:
-        """Whether the file still has this loss or joined record (Rule 4); if not, `position` is in front of it.
+        """Whether the file still has this loss or joined record (Rule 4).  If not, `position` is before it.
 
         A joined record is certain if nobody has written since: a second look at each would make reading a
         finished log slower.  Giving data up deserves the second look in any case.
