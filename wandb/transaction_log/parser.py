@@ -94,7 +94,8 @@ _FULL_SEED = crc32(bytes([FULL]))
 class Parser:
     """A log's bytes in, its records and losses out.
 
-    Memory: what was fed and not taken out yet, one block, and one record of at most MAX_RECORD_BYTES.
+    Memory: what was fed and not taken out yet, one block, and one record of at most MAX_RECORD_BYTES, however
+    small its chunks are.
 
     Attributes:
         position: The end of the last event: where another parser would go on.  What follows is the tail.
@@ -148,11 +149,7 @@ class Parser:
 
     def _parse(self, offset: int) -> Iterator[Union[Record, Lost, NeedData]]:
         data, base, pos = b"", offset, 0  # data[pos] is the file's byte at base + pos
-        begun, pieces, n_bytes = (
-            -1,
-            [b""],
-            0,
-        )  # offset and data of a record that is not whole yet; -1: there is none
+        begun, pieces, n_bytes = -1, [b""], 0  # offset and data of a record not whole yet; -1: there is none
         hole = -1  # offset of a loss that lasts until the zeros in front of `pos` end; -1: there are none
         unpack, header_bytes, full, seed = CHUNK_HEADER.unpack_from, CHUNK_HEADER_BYTES, FULL, _FULL_SEED
         record = tuple.__new__  # what Record(...) ends in, in half the time
@@ -232,7 +229,7 @@ class Parser:
             if kind == FIRST:
                 if begun >= 0:
                     yield self._lost(begun, here, UNFINISHED)
-                begun, pieces, n_bytes = here, [], 0
+                begun, pieces, n_bytes = here, [b""], 0
             elif kind != MIDDLE and kind != LAST:
                 yield self._lost(begun if begun >= 0 else here, base + pos, KIND)
                 begun = -1
@@ -240,13 +237,18 @@ class Parser:
             elif begun < 0:
                 yield self._lost(here, base + pos, NO_BEGINNING)
                 continue
-            pieces.append(data[stop - length : stop])
+            if (
+                len(pieces[-1]) + length <= BLOCK_BYTES
+            ):  # what no writer cuts up so small must not cost memory
+                pieces[-1] += data[stop - length : stop]
+            else:
+                pieces.append(data[stop - length : stop])
             n_bytes += length
             if n_bytes > MAX_RECORD_BYTES:
-                since, begun, pieces = begun, -1, []
+                since, begun, pieces = begun, -1, [b""]
                 yield self._lost(since, base + pos, TOO_LARGE)
             elif kind == LAST:
-                payload, pieces = b"".join(pieces), []
+                payload, pieces = b"".join(pieces), [b""]
                 since, begun = begun, -1
                 self.came_from, self.position = self.position, base + pos
                 yield JoinedRecord(since, self.position, payload)

@@ -231,6 +231,7 @@ class Writer:
         """
         from wandb.transaction_log.parser import Parser  # not needed by a run that meets with no trouble
 
+        self._room = _UNSETTLED  # should this fail, the next write comes here again
         try:
             was_cut = os.lseek(self._fd, 0, os.SEEK_END) < self.end  # by somebody else; then trust nothing
             n_bytes = 0 if was_cut else self.end

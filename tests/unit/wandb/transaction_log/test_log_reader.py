@@ -83,7 +83,7 @@ def test_a_torn_tail_that_a_new_writer_replaced_is_read_as_it_is_now(path: Path)
 
 
 def log_with_a_torn_record(path: Path, end: int, torn_at: int) -> None:
-    """Small records up to `end`, and behind it a large one of which the disk had room for half: to `torn_at`."""
+    """Small records up to `end`, behind it a large one of which there was room for half: to `torn_at`."""
     writer = Writer.create(path)
     while writer.end + 1000 <= end:
         writer.write(b"s" * 500)
