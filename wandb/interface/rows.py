@@ -18,7 +18,7 @@ from wandb.interface.wire import BYTES, fields_of, varint
 
 FAST_KINDS = frozenset((float, int))  # exact types whose repr is their JSON, but for NaN and the infinities
 MAX_CACHED_TEXT = 64  # characters: numbers fit; longer texts come in too many lengths to be worth keeping
-MAX_CACHED_KEYS = 50_000  # keys and layouts; a loop that logs ever new keys must not grow us without end
+MAX_CACHED_KEYS = 50_000  # some 500 bytes each; a loop that logs ever new keys must not grow us without end
 
 
 def _tag(message: str, name: str) -> bytes:
@@ -62,21 +62,14 @@ class _Heads(Dict[int, str]):
 class RowEncoder:
     """Encodes rows; remembers the keys it has seen.  Not thread-safe: the caller holds the run's lock."""
 
-    __slots__ = ("_heads", "_layouts")
+    __slots__ = ("_heads",)
 
     def __init__(self) -> None:
         self._heads: Dict[Path, _Heads] = {}
-        self._layouts: Dict[Tuple[str, ...], List[_Heads]] = {}
 
     def layout(self, keys: Tuple[str, ...]) -> List[_Heads]:
-        """Return what `fast_row` wants for rows of these top-level keys, in this order."""
-        known = self._layouts.get(keys)
-        if known is None:
-            if len(self._heads) + len(self._layouts) > MAX_CACHED_KEYS:
-                self._heads.clear()
-                self._layouts.clear()
-            known = self._layouts[keys] = self._heads_of(keys)
-        return known
+        """Return what `fast_row` wants for rows of these top-level keys, in order; the caller keeps it."""
+        return self._heads_of(keys)
 
     def fast_row(self, layout: List[_Heads], values: Sequence[Any], step: int) -> bytes:
         """Return the body of a history record (a Record without `num`).
@@ -126,6 +119,8 @@ class RowEncoder:
         for path in paths:
             heads = known.get(path)
             if heads is None:
+                if len(known) >= MAX_CACHED_KEYS:
+                    known.clear()
                 heads = known[path] = _Heads(path)
             found.append(heads)
         return found
