@@ -9,8 +9,8 @@ generates it, the newest output that still imports on protobuf 3.20, and all run
 schema/decisions/0002.  Run through `tox -e codegen`, which installs exactly that version.
 
 Every field that was ever there stands in schema/proto/frozen.txt.  Logs hold them for good, so what would
-read an old log differently is refused: a field whose number, type or label has changed, and a number or a name
-that is used again.  --write appends fields that are new; a line is never removed.
+read an old log differently is refused: a field whose number, type or label has changed, and a number or a
+name that is used again.  --write appends fields that are new; a line is never removed.
 """
 
 from __future__ import annotations
