@@ -21,6 +21,11 @@ def changed(line: str) -> str:
     return SCHEMA.replace(before, f"\nRunRecord\n{line}")
 
 
+def frozen_now(codegen: Any) -> str:
+    """The list, if it began with the schema of today."""
+    return "\n".join(codegen.thaw("", SCHEMA)[1])
+
+
 @pytest.fixture(scope="module")
 def codegen() -> Any:
     spec = importlib.util.spec_from_file_location("codegen", ROOT / "tools/codegen.py")
@@ -44,13 +49,13 @@ def test_every_field_is_what_it_always_was_and_is_listed(codegen) -> None:
     ],
 )
 def test_what_would_read_an_old_log_differently_is_refused(codegen, after, reason) -> None:
-    assert codegen.thaw(FROZEN, changed(after)) == ([reason], [])
+    assert codegen.thaw(frozen_now(codegen), changed(after)) == ([reason], [])
 
 
 def test_a_field_may_go_but_its_number_stays_taken(codegen) -> None:
-    assert codegen.thaw(FROZEN, changed("")) == ([], [])
+    assert codegen.thaw(frozen_now(codegen), changed("")) == ([], [])
 
 
 def test_a_new_field_is_one_more_line(codegen) -> None:
     more = "  run_id 1 string\n  other 1999 string\n"
-    assert codegen.thaw(FROZEN, changed(more)) == ([], ["RunRecord other 1999 string"])
+    assert codegen.thaw(frozen_now(codegen), changed(more)) == ([], ["RunRecord other 1999 string"])
