@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from wandb.errors import ValidationError
-from wandb.interface.values import Path, json_text, plain
+from wandb.interface.values import Path, json_text, key_text, plain
 from wandb.interface.wire import BYTES, fields_of, varint
 
 FAST_KINDS = frozenset((float, int))  # exact types whose repr is their JSON, but for NaN and the infinities
 MAX_CACHED_TEXT = 64  # characters: numbers fit; longer texts come in too many lengths to be worth keeping
-MAX_CACHED_KEYS = 50_000  # keys and layouts; a loop that logs ever new keys must not grow us without end
+MAX_CACHED_KEYS = 50_000  # some 500 bytes each; a loop that logs ever new keys must not grow us without end
 
 
 def _tag(message: str, name: str) -> bytes:
@@ -45,15 +45,12 @@ class _Heads(Dict[int, str]):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        try:
-            if isinstance(path, str):
-                encoded = path.encode("utf-8")
-                self._key = _KEY + varint(len(encoded)) + encoded
-            else:
-                parts = [part.encode("utf-8") for part in path]
-                self._key = b"".join(_NESTED_KEY + varint(len(part)) + part for part in parts)
-        except UnicodeEncodeError as error:
-            raise ValidationError(f"log: {path!r}", f"the key is not valid text: {error.reason}") from None
+        if isinstance(path, str):
+            encoded = path.encode("utf-8")
+            self._key = _KEY + varint(len(encoded)) + encoded
+        else:
+            parts = [part.encode("utf-8") for part in path]
+            self._key = b"".join(_NESTED_KEY + varint(len(part)) + part for part in parts)
 
     def __missing__(self, length: int) -> str:
         inside = self._key + _VALUE + varint(length)
@@ -66,25 +63,14 @@ class _Heads(Dict[int, str]):
 class RowEncoder:
     """Encodes rows; remembers the keys it has seen.  Not thread-safe: the caller holds the run's lock."""
 
-    __slots__ = ("_heads", "_layouts")
+    __slots__ = ("_heads",)
 
     def __init__(self) -> None:
         self._heads: Dict[Path, _Heads] = {}
-        self._layouts: Dict[Tuple[str, ...], List[_Heads]] = {}
 
     def layout(self, keys: Tuple[str, ...]) -> List[_Heads]:
-        """Return what `fast_row` wants for rows of these top-level keys, in this order.
-
-        Raises:
-            ValidationError: A key is no text.
-        """
-        known = self._layouts.get(keys)
-        if known is None:
-            if len(self._heads) + len(self._layouts) > MAX_CACHED_KEYS:
-                self._heads.clear()
-                self._layouts.clear()
-            known = self._layouts[keys] = self._heads_of(keys)
-        return known
+        """Return what `fast_row` wants for rows of these top-level keys, in order; the caller keeps it."""
+        return self._heads_of(keys)
 
     def fast_row(self, layout: List[_Heads], values: Sequence[Any], step: int) -> bytes:
         """Return the body of a history record (a Record without `num`).
@@ -142,6 +128,8 @@ class RowEncoder:
         for path in paths:
             heads = known.get(path)
             if heads is None:
+                if len(known) >= MAX_CACHED_KEYS:
+                    known.clear()
                 heads = known[path] = _Heads(path)
             found.append(heads)
         return found
@@ -151,7 +139,7 @@ def check_keys(data: Dict[Any, Any]) -> None:
     """Refuse what is no row.
 
     Raises:
-        ValidationError: A key is not a non-empty str.
+        ValidationError: A key is not a non-empty str of valid text.
     """
     for key in data:
         if not isinstance(key, str):
@@ -162,12 +150,13 @@ def check_keys(data: Dict[Any, Any]) -> None:
             )
         if not key:
             raise ValidationError("log: ''", "the key is empty", hint="name the metric")
+        key_text(key, "log: ")
 
 
 def plain_row(data: Dict[Any, Any]) -> Dict[str, Any]:
     """Return the user's data with plain values, its top-level keys checked.  `data` is not changed."""
     check_keys(data)
-    return {str.__str__(key): plain(value, f"log: {key}") for key, value in data.items()}
+    return {key: plain(value, f"log: {key}") for key, value in zip(map(str.__str__, data), data.values())}
 
 
 # Varints as text: the last byte of one, and a byte that is not the last.

@@ -3,9 +3,11 @@
 A *plain* value is None, bool, int, float, str, or a list or str-keyed dict of plain values.  Which values are
 taken, and as what, follows wandb 0.31 (observed): numpy, torch, jax and tensorflow scalars become numbers,
 small arrays lists, larger ones histograms; dates, paths, decimals, complex numbers, classes and functions
-become text.
+become text.  A config takes a few kinds more, as text (decision 0009); no other object is stored by how it
+prints.
 
-Rule 1: what cannot be stored raises ValidationError with the path of the key; nothing is half converted.
+Rule 1: what cannot be stored raises ValidationError with the path of the key, and so does a value whose own
+        code fails while it is looked at; nothing is half converted.
 Rule 2: no optional library is imported here; a value that has one's type has it loaded already.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
-from wandb.errors import ValidationError
+from wandb.errors import Error, ValidationError
 from wandb.interface.limits import HISTOGRAM_BINS, MAX_DEPTH, MAX_INT_BITS, MAX_LIST_ARRAY
 
 Path = Union[str, Tuple[str, ...]]  # a top-level key, or the keys from the top down
@@ -21,10 +23,10 @@ Path = Union[str, Tuple[str, ...]]  # a top-level key, or the keys from the top 
 _SCALARS = (int, float, str)
 
 # Where a value goes.  What wandb makes of a few kinds depends on that:
-#                 array of > 32 elements   Enum    timedelta
-#     ROW         histogram                value   ISO 8601
-#     CONFIG      text                     name    as it prints
-#     SUMMARY     statistics               name    ISO 8601
+#                 array of > 32 elements   Enum    timedelta      iterator       dtype, device, Namespace
+#     ROW         histogram                value   ISO 8601       its items      not storable
+#     CONFIG      text                     name    as it prints   as it prints   as it prints
+#     SUMMARY     statistics               name    ISO 8601       its items      not storable
 ROW, CONFIG, SUMMARY = "row", "config", "summary"
 PERCENTILES = (10, 25, 75, 90)
 
@@ -46,14 +48,23 @@ def plain(value: Any, path: str, *, depth: int = 0, home: str = ROW) -> Any:
         return _checked_int(value, path)
     if depth > MAX_DEPTH:
         raise ValidationError(path, f"is nested deeper than {MAX_DEPTH} levels; does it contain itself?")
-    inner: Dict[str, Any] = {"depth": depth + 1, "home": home}
+    try:
+        return _plain(value, path, home, {"depth": depth + 1, "home": home})
+    except Error:
+        raise
+    except Exception as error:  # whatever a user's object does when it is looked at
+        raise _not_storable(value, path, f"{type(error).__name__}: {error}") from error
+
+
+def _plain(value: Any, path: str, home: str, inner: Dict[str, Any]) -> Any:
+    kind = type(value)
     if hasattr(kind, "_member_map_"):  # an Enum
         return value.name or str(value) if home != ROW else plain(value.value, path, **inner)
     if isinstance(value, float):  # numpy.float64 is one
         return float(value)
     if isinstance(value, type):
         return f"{value.__module__}.{value.__name__}"
-    if isinstance(value, dict) or (hasattr(value, "keys") and hasattr(value, "__getitem__")):
+    if isinstance(value, dict) or (hasattr(kind, "keys") and hasattr(kind, "__getitem__")):
         return {
             key: plain(value[original], f"{path}.{key}", **inner)
             for original in value.keys()
@@ -68,6 +79,10 @@ def plain(value: Any, path: str, *, depth: int = 0, home: str = ROW) -> Any:
             return str(array.item())  # as wandb: in a config, an array of one element is the text of it
         if array is not None:
             return _from_array(array, path, inner)
+        if home == CONFIG and (
+            not callable(value) or kind.__name__ == "device"
+        ):  # torch's is a decorator too
+            return str(value)
     if isinstance(value, _SCALARS):  # their subclasses: a str of somebody's
         for base in _SCALARS:
             if isinstance(value, base):
@@ -81,14 +96,19 @@ def key_text(key: Any, path: str) -> str:
     Raises:
         ValidationError: It is of another type, or no valid text.
     """
+    text = _unchecked_key_text(key, path)
+    return text if text.isascii() else checked_text(text, f"{path}{'' if path.endswith(' ') else '.'}{text}")
+
+
+def _unchecked_key_text(key: Any, path: str) -> str:
     if isinstance(key, str):
-        return checked_text(str.__str__(key), path)
+        return str.__str__(key)
     if isinstance(key, int):
         _checked_int(key, path)
     if key is None or isinstance(key, (bool, int, float)):
         return str(key)
     if isinstance(key, tuple):
-        return ",".join(key_text(part, path) for part in key)
+        return ",".join(_unchecked_key_text(part, path) for part in key)
     if hasattr(key, "item") and getattr(key, "ndim", None) == 0:
         return str(key.item())
     raise ValidationError(path, f"has a key of type {kind_name(key)}, which is no text", hint="use a str")
@@ -161,11 +181,19 @@ def _encoder() -> Callable[[Any], str]:
 
 
 def histogram(numbers: Any, bins: int = HISTOGRAM_BINS) -> Dict[str, Any]:
-    """Return {"_type": "histogram", "values": counts, "bins": edges} of a numpy array; NaN is left out."""
+    """Return {"_type": "histogram", "values": counts, "bins": edges} of a numpy array; NaN is left out.
+
+    Numbers between which a float knows nothing, or that lie further apart than one can say, share one bin.
+    """
     import numpy
 
     flat = numpy.asarray(numbers, dtype=float).ravel()
-    counts, edges = numpy.histogram(flat[numpy.isfinite(flat)], bins=bins)
+    flat = flat[numpy.isfinite(flat)]
+    try:
+        with numpy.errstate(all="ignore"):
+            counts, edges = numpy.histogram(flat, bins=bins)
+    except ValueError:  # there are no such bins
+        return {"_type": "histogram", "values": [flat.size], "bins": [flat.min().item(), flat.max().item()]}
     return {"_type": "histogram", "values": counts.tolist(), "bins": edges.tolist()}
 
 
@@ -174,15 +202,16 @@ def statistics(array: Any) -> Dict[str, Any]:
     import numpy
 
     numbers = array.astype(float) if array.dtype.kind == "b" else array
-    found = {
-        "_type": "numpy.ndarray",
-        "var": numpy.var(numbers),
-        "mean": numpy.mean(numbers),
-        "min": numpy.amin(numbers),
-        "max": numpy.amax(numbers),
-        **{f"{percent}%": numpy.percentile(numbers, percent) for percent in PERCENTILES},
-        "size": array.size,
-    }
+    with numpy.errstate(all="ignore"):  # the variance of large numbers is infinite, and no reason to fail
+        found = {
+            "_type": "numpy.ndarray",
+            "var": numpy.var(numbers),
+            "mean": numpy.mean(numbers),
+            "min": numpy.amin(numbers),
+            "max": numpy.amax(numbers),
+            **{f"{percent}%": numpy.percentile(numbers, percent) for percent in PERCENTILES},
+            "size": array.size,
+        }
     return {name: value.item() if hasattr(value, "item") else value for name, value in found.items()}
 
 
@@ -190,11 +219,10 @@ def _from_array(array: Any, path: str, inner: Dict[str, Any]) -> Any:
     """Return a numpy array, of any shape, as a plain value."""
     if array.dtype.kind in "mM":  # times print as ISO 8601
         array = array.astype(str)
+    elif array.dtype.char in "gG":  # longdouble, clongdouble: Python has no such numbers
+        array = array.astype(float if array.dtype.char == "g" else complex)
     if array.ndim == 0:
-        item = array.item()
-        if type(item) is type(array):  # e.g. numpy.longdouble gives itself
-            item = float(item)
-        return plain(item, path, **inner)
+        return plain(array.item(), path, **inner)
     if array.size == 1:
         return plain(array.reshape(()), path, **inner)
     if array.size <= MAX_LIST_ARRAY:
@@ -242,26 +270,36 @@ def _as_text(value: Any, path: str, inner: Dict[str, Any]) -> Any:
         return value.decode("utf-8", "replace")
     if isinstance(value, complex):
         return str(value).strip("()")
-    if hasattr(value, "isoformat"):
+    if hasattr(kind, "isoformat"):
         return value.isoformat()
-    if kind.__module__ in ("decimal", "uuid", "fractions") or hasattr(value, "__fspath__"):
+    if kind.__module__ in ("decimal", "uuid", "fractions") or hasattr(kind, "__fspath__"):
         return str(value)
     if (kind.__module__, kind.__name__) == ("re", "Pattern"):
         return str(value)
-    if hasattr(value, "total_seconds"):
+    if hasattr(kind, "total_seconds"):
         return str(value) if inner["home"] == CONFIG else _duration_text(value)
     if hasattr(kind, "__dataclass_fields__"):
-        return {
-            name: plain(getattr(value, name), f"{path}.{name}", **inner) for name in kind.__dataclass_fields__
-        }
+        from dataclasses import fields  # loaded already, by whoever made it one
+
+        names = [field.name for field in fields(value)]
+        return {name: plain(getattr(value, name), f"{path}.{name}", **inner) for name in names}
     if callable(value):
         return f"{getattr(value, '__module__', kind.__module__)}.{getattr(value, '__name__', kind.__name__)}"
-    if hasattr(value, "__next__"):
+    if inner["home"] == CONFIG and (hasattr(kind, "__next__") or kind_name(value) in _TEXT_IN_CONFIG):
+        return str(value)  # a file or a generator is for the program to read, not for us
+    if hasattr(kind, "__next__"):
         items: List[Any] = list(value)
         return plain(items, path, **inner)
-    raise ValidationError(
+    raise _not_storable(value, path, "it is not JSON serializable")
+
+
+_TEXT_IN_CONFIG = ("argparse.Namespace", "types.SimpleNamespace")
+
+
+def _not_storable(value: Any, path: str, reason: str) -> ValidationError:
+    return ValidationError(
         path,
-        f"{kind_name(value)} is not storable: it is not JSON serializable",
+        f"{kind_name(value)} is not storable: {reason}",
         hint="log numbers, text, lists and dicts of them, or convert the value first",
     )
 

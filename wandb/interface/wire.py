@@ -2,11 +2,12 @@
 
 A training process writes a handful of message types and reads them only where it goes on from an earlier
 segment: a hundred lines instead of a 40 ms import, and no conflict with the protobuf version that a framework
-has pinned.  tests/unit/wandb/interface/test_wire.py holds every message to the protobuf runtime.
+has pinned.  tests/unit/wandb/interface/test_wire.py holds all that is written to the protobuf runtime.
 
 Rule 1: the generated text `wandb.proto.record_fields` is the only source of field numbers.
 Rule 2: values at their proto3 default are left out, as every protobuf encoder does, unless the caller wants
-        to say "set, but zero" of a sub-message, for which an empty dict stands.
+        to say "set, but zero" of a sub-message, for which an empty dict stands.  The scalars of which the
+        wire can say that too are never written (decision 0002).
 """
 
 from __future__ import annotations

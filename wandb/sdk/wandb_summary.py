@@ -265,9 +265,10 @@ class Summary:
     def _take(self, values: Mapping[str, Any]) -> None:
         changes: Dict[Path, Any] = {}
         for key, value in values.items():
-            where = ".".join(("summary", *self._prefix, str(key)))
+            where = ".".join(("summary", *self._prefix))
+            text = key_text(key, where)
             value = value._as_dict() if isinstance(value, Summary) else value
-            changes[self._path(key_text(key, where))] = plain(value, where, home=SUMMARY)
+            changes[self._path(text)] = plain(value, f"{where}.{text}", home=SUMMARY)
         self._record(changes, ())
         for path, value in changes.items():
             self._state.override(path, value)

@@ -41,6 +41,12 @@ class Record(NamedTuple):
     payload: bytes
 
 
+class JoinedRecord(Record):
+    """One that was put together from chunks: whoever reads a file that others cut has to know."""
+
+    __slots__ = ()
+
+
 class Lost(NamedTuple):
     """A piece of the log that holds no readable record although it should.
 
@@ -88,17 +94,19 @@ _FULL_SEED = crc32(bytes([FULL]))
 class Parser:
     """A log's bytes in, its records and losses out.
 
-    Memory: what was fed and not taken out yet, one block, and one record of at most MAX_RECORD_BYTES.
+    Memory: what was fed and not taken out yet, one block, and one record of at most MAX_RECORD_BYTES, however
+    small its chunks are.
 
     Attributes:
         position: The end of the last event: where another parser would go on.  What follows is the tail.
+        came_from: `position` before the last loss or joined record: another parser finds it again from there.
     """
 
-    __slots__ = ("position", "_doubt", "_events", "_fed", "_fed_end", "_rest")
+    __slots__ = ("position", "came_from", "_doubt", "_events", "_fed", "_fed_end", "_rest")
 
     def __init__(self, offset: int = 0) -> None:
         """Start at `offset` bytes: 0, or the `end` of an event of the same log."""
-        self.position = offset
+        self.position = self.came_from = offset
         self._fed: List[bytes] = []
         self._fed_end = offset
         self._rest: Tuple[bytes, int] = (b"", 0)
@@ -141,11 +149,7 @@ class Parser:
 
     def _parse(self, offset: int) -> Iterator[Union[Record, Lost, NeedData]]:
         data, base, pos = b"", offset, 0  # data[pos] is the file's byte at base + pos
-        begun, pieces, n_bytes = (
-            -1,
-            [b""],
-            0,
-        )  # offset and data of a record that is not whole yet; -1: there is none
+        begun, pieces, n_bytes = -1, [b""], 0  # offset and data of a record not whole yet; -1: there is none
         hole = -1  # offset of a loss that lasts until the zeros in front of `pos` end; -1: there are none
         unpack, header_bytes, full, seed = CHUNK_HEADER.unpack_from, CHUNK_HEADER_BYTES, FULL, _FULL_SEED
         record = tuple.__new__  # what Record(...) ends in, in half the time
@@ -225,7 +229,7 @@ class Parser:
             if kind == FIRST:
                 if begun >= 0:
                     yield self._lost(begun, here, UNFINISHED)
-                begun, pieces, n_bytes = here, [], 0
+                begun, pieces, n_bytes = here, [b""], 0
             elif kind != MIDDLE and kind != LAST:
                 yield self._lost(begun if begun >= 0 else here, base + pos, KIND)
                 begun = -1
@@ -233,19 +237,24 @@ class Parser:
             elif begun < 0:
                 yield self._lost(here, base + pos, NO_BEGINNING)
                 continue
-            pieces.append(data[stop - length : stop])
+            if (
+                len(pieces[-1]) + length <= BLOCK_BYTES
+            ):  # what no writer cuts up so small must not cost memory
+                pieces[-1] += data[stop - length : stop]
+            else:
+                pieces.append(data[stop - length : stop])
             n_bytes += length
             if n_bytes > MAX_RECORD_BYTES:
-                since, begun, pieces = begun, -1, []
+                since, begun, pieces = begun, -1, [b""]
                 yield self._lost(since, base + pos, TOO_LARGE)
             elif kind == LAST:
-                payload, pieces = b"".join(pieces), []
+                payload, pieces = b"".join(pieces), [b""]
                 since, begun = begun, -1
-                self.position = end = base + pos
-                yield Record(since, end, payload)
+                self.came_from, self.position = self.position, base + pos
+                yield JoinedRecord(since, self.position, payload)
 
     def _lost(self, offset: int, end: int, reason: str) -> Lost:
-        self.position = end
+        self.came_from, self.position = self.position, end
         return Lost(offset, end - offset, reason)
 
 

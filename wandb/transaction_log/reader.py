@@ -4,6 +4,9 @@ Rule 1: nothing here writes; the file is opened "rb".
 Rule 2: memory does not depend on the length of the log.
 Rule 3: the tail is read again on each call: it may have been torn, cut off and written anew by then, or have
         been a hole that a network file system has filled since.
+Rule 4: that may also happen between two reads of one call, or within one, and then what was read is half of
+        one state of the file and half of another.  So no loss is told, and no record joined, that the file
+        does not confirm.  A record in one chunk needs no such question: its checksum has answered it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from types import TracebackType
 from typing import Iterator, Optional, Type
 
 from wandb.errors import BadFileHeader, LogError
-from wandb.transaction_log.parser import Event, Lost, Parser, Record
+from wandb.transaction_log.format import BLOCK_BYTES
+from wandb.transaction_log.parser import NEED_DATA, Event, Lost, Parser, Record
 
 PIECE_BYTES = 256 * 1024  # measured: larger pieces leave the CPU cache and are slower
 
@@ -30,7 +34,7 @@ class Reader:
             unfinished record, or damage that `events()` holds back (see `loss_at_end`).
     """
 
-    __slots__ = ("path", "at_end", "tail_bytes", "_file", "_parser")
+    __slots__ = ("path", "at_end", "tail_bytes", "_file", "_parser", "_seen_bytes", "_seen_mtime_ns")
 
     def __init__(self, path: str | os.PathLike[str], offset: int = 0) -> None:
         """Open the log at `path`, to read from `offset` bytes on: 0, or the `end` of an event.
@@ -42,6 +46,7 @@ class Reader:
         self.at_end = False
         self.tail_bytes = 0
         self._parser = Parser(offset)
+        self._seen_bytes = self._seen_mtime_ns = 0  # the file when `_parser` began
         try:
             self._file = open(self.path, "rb", buffering=0)
         except OSError as error:
@@ -78,28 +83,29 @@ class Reader:
                 valid.
         """
         self.at_end = False
-        self._parser = parser = Parser(self.position)
+        n_bytes = self.position
         try:
-            n_bytes = os.fstat(self._file.fileno()).st_size
-            if n_bytes < self.position:
-                raise LogError(
-                    f"{self.path}: ends at byte {n_bytes}, and was read up to {self.position} before",
-                    hint="somebody cut or replaced the file",
-                )
-            self._file.seek(self.position)
-            n_bytes = self.position
+            self._begin_at_position()
             while True:
                 piece = self._file.read(PIECE_BYTES)
-                if not piece:
-                    break
                 n_bytes += len(piece)
-                parser.feed(piece)
-                yield from parser.events()
+                self._parser.feed(piece)
+                for event in self._parser.events():
+                    if type(event) is not Record and not self._is_certain(event):
+                        break
+                    yield event
+                else:
+                    if piece and n_bytes < self._seen_bytes:
+                        continue
+                    if n_bytes == self.position or not self._has_changed() or not self.loss_at_end():
+                        break
+                n_bytes = self.position
+                self._begin_at_position()
         except BadFileHeader as error:
             raise BadFileHeader(f"{self.path}: {error.message}", hint=error.hint) from None
         except OSError as error:
             raise LogError(f"{self.path}: cannot be read at byte {n_bytes}: {error.strerror}") from error
-        self.tail_bytes = n_bytes - parser.position
+        self.tail_bytes = n_bytes - self.position
         self.at_end = True
 
     def loss_at_end(self) -> Optional[Lost]:
@@ -110,6 +116,44 @@ class Reader:
         for a moment.  Ask this before you call a finished log sound.
         """
         return self._parser.loss_at_end()
+
+    def _begin_at_position(self) -> None:
+        """Forget what was read behind `position`."""
+        status = os.fstat(self._file.fileno())
+        if status.st_size < self.position:
+            raise LogError(
+                f"{self.path}: ends at byte {status.st_size}, and was read up to {self.position} before",
+                hint="somebody cut or replaced the file",
+            )
+        self._seen_bytes, self._seen_mtime_ns = status.st_size, status.st_mtime_ns
+        self._parser = Parser(self.position)
+        self._file.seek(self.position)
+
+    def _has_changed(self) -> bool:
+        status = os.fstat(self._file.fileno())
+        return (status.st_size, status.st_mtime_ns) != (self._seen_bytes, self._seen_mtime_ns)
+
+    def _is_certain(self, event: Event) -> bool:
+        """Whether the file still has this loss or joined record (Rule 4).  If not, `position` is before it.
+
+        A joined record is certain if nobody has written since: a second look at each would make reading a
+        finished log slower.  Giving data up deserves the second look in any case.
+        """
+        if isinstance(event, Record) and not self._has_changed():
+            return True
+        parser, self._parser = self._parser, Parser(self._parser.came_from)
+        at = self.position
+        while True:
+            piece = os.pread(self._file.fileno(), BLOCK_BYTES, at)
+            at += len(piece)
+            self._parser.feed(piece)
+            found = self._parser.next_event()
+            if found == event:
+                self._parser = parser
+                return True
+            if found is not NEED_DATA or not piece:
+                self._parser = Parser(parser.came_from)
+                return False
 
 
 def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:

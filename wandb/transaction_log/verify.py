@@ -18,6 +18,7 @@ SOUND = "sound"  # every byte belongs to a whole record
 TORN = "torn"  # all is whole but the end: the writer was killed, or is still at work
 DAMAGED = "damaged"
 
+MAX_LOSSES = 1000  # that a report lists: a log may be damaged in more places than it has records
 FILE_HEADER_LOST = "file header"  # a reason of a loss, beside those of the parser
 
 
@@ -30,7 +31,9 @@ class Report(NamedTuple):
         n_records: Whole records.
         payload_bytes: What they hold, without framing.
         end: The end of the last whole record or loss.
-        lost: The losses, in order.  One in front of the first record may be the file header.
+        lost: The first MAX_LOSSES losses, in order.  One in front of the first record may be the file header.
+        n_lost: How many losses there are, listed or not.
+        lost_bytes: Bytes given up in all of them.
         tail_bytes: The unfinished record, or zeros, at the end; no damage.
     """
 
@@ -40,17 +43,14 @@ class Report(NamedTuple):
     payload_bytes: int
     end: int
     lost: List[Lost]
+    n_lost: int
+    lost_bytes: int
     tail_bytes: int
-
-    @property
-    def lost_bytes(self) -> int:
-        """Bytes given up in all."""
-        return sum(loss.n_bytes for loss in self.lost)
 
     @property
     def verdict(self) -> str:
         """SOUND, TORN or DAMAGED."""
-        return DAMAGED if self.lost else TORN if self.tail_bytes else SOUND
+        return DAMAGED if self.n_lost else TORN if self.tail_bytes else SOUND
 
 
 def verify(path: str | os.PathLike[str]) -> Report:
@@ -75,15 +75,20 @@ def repair(path: str | os.PathLike[str], out_path: str | os.PathLike[str]) -> Re
     """
     out = Writer.create(out_path)
     try:
+        report: Optional[Report]
         try:
             report = _report(path, 0, out)
         except BadFileHeader:
-            report = _report(path, len(FILE_HEADER), out)
-            if not report.n_records:
+            begin = len(FILE_HEADER)
+            report = _report(path, begin, out) if os.path.getsize(path) > begin else None
+            if report is None or not report.n_records:
                 os.unlink(out.path)
                 raise
-            header = Lost(0, len(FILE_HEADER), FILE_HEADER_LOST)
-            report = report._replace(lost=[header, *report.lost])
+            report = report._replace(
+                lost=[Lost(0, begin, FILE_HEADER_LOST), *report.lost[: MAX_LOSSES - 1]],
+                n_lost=report.n_lost + 1,
+                lost_bytes=report.lost_bytes + begin,
+            )
         out.sync()
         return report
     finally:
@@ -92,7 +97,7 @@ def repair(path: str | os.PathLike[str], out_path: str | os.PathLike[str]) -> Re
 
 def _report(path: str | os.PathLike[str], offset: int, out: Optional[Writer]) -> Report:
     """Read the log from `offset` on, copying its records to `out` if there is one."""
-    n_records = payload_bytes = 0
+    n_records = payload_bytes = n_lost = lost_bytes = end = 0
     lost: List[Lost] = []
     with Reader(path, offset) as reader:
         for event in _all_events(reader):
@@ -102,10 +107,17 @@ def _report(path: str | os.PathLike[str], offset: int, out: Optional[Writer]) ->
                 if out and event.payload:  # an empty record is no record: it has no kind
                     out.write(event.payload)
             else:
-                lost.append(event)
+                n_lost += 1
+                lost_bytes += event.n_bytes
+                if n_lost <= MAX_LOSSES:
+                    lost.append(event)
+            end = event.end
         n_bytes = reader.position + reader.tail_bytes
-        end = max(reader.position, lost[-1].end if lost else 0)
-    return Report(os.fspath(path), n_bytes, n_records, payload_bytes, end, lost, n_bytes - end)
+        end = max(reader.position, end)
+    tail_bytes = n_bytes - end
+    return Report(
+        os.fspath(path), n_bytes, n_records, payload_bytes, end, lost, n_lost, lost_bytes, tail_bytes
+    )
 
 
 def _all_events(reader: Reader) -> Iterator[Event]:

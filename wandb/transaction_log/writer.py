@@ -238,6 +238,7 @@ class Writer:
         """
         from wandb.transaction_log.parser import Parser  # not needed by a run that meets with no trouble
 
+        self._room = _UNSETTLED  # should this fail, the next write comes here again
         try:
             if self._is_gone():
                 self._reopen()

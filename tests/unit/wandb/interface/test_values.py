@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import dataclasses
 import datetime
@@ -9,12 +10,14 @@ import decimal
 import enum
 import pathlib
 import re
+import types
+from typing import Any, ClassVar
 
 import numpy
 import pytest
 
 from wandb.errors import ValidationError
-from wandb.interface.values import CONFIG, SUMMARY, flatten, histogram, json_text, plain
+from wandb.interface.values import CONFIG, ROW, SUMMARY, flatten, histogram, json_text, plain
 
 
 class Color(enum.Enum):
@@ -33,6 +36,49 @@ class Point:
 
 class Whole(int):
     pass
+
+
+@dataclasses.dataclass
+class WithPseudoFields:
+    x: int
+    at_start: dataclasses.InitVar[int]
+    registry: ClassVar[Any] = object()
+
+
+@dataclasses.dataclass
+class SetLater:
+    x: int = dataclasses.field(init=False)
+
+
+class Unfriendly:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"no {name} for you")
+
+
+class BrokenMapping:
+    def keys(self) -> Any:
+        raise RuntimeError("no keys for you")
+
+    def __getitem__(self, key: str) -> Any:
+        return 1
+
+
+def iter_that_fails() -> Any:
+    raise OSError("no luck")
+    yield
+
+
+class device:
+    """As torch's prints; it can be called, to decorate a function."""
+
+    def __call__(self, function: Any) -> Any:
+        return function
+
+    def __repr__(self) -> str:
+        return "cuda:0"
+
+
+device.__module__ = "torch"
 
 
 def _function() -> None:
@@ -64,6 +110,7 @@ def _function() -> None:
         (Color.RED, "red"),
         (Level.LOW, 1),
         (Point(1, 2.5), {"x": 1, "y": 2.5}),
+        (WithPseudoFields(1, 2), {"x": 1}),
         ({1: 2, (1, 2): 3, None: 4}, {"1": 2, "1,2": 3, "None": 4}),
         (list(range(100)), list(range(100))),
         (numpy.float32(0.5), 0.5),
@@ -72,6 +119,10 @@ def _function() -> None:
         (numpy.int64(7), 7),
         (numpy.bool_(True), True),
         (numpy.str_("s"), "s"),
+        (numpy.longdouble(0.5), 0.5),
+        (numpy.clongdouble(1j), "1j"),
+        (numpy.ones(3, numpy.longdouble), [1.0, 1.0, 1.0]),
+        (numpy.ones(2, numpy.clongdouble), ["1+0j", "1+0j"]),
         (numpy.datetime64("2020-01-01"), "2020-01-01"),
         (numpy.array(3.5), 3.5),
         (numpy.arange(3), [0, 1, 2]),
@@ -94,6 +145,84 @@ def test_a_long_array_becomes_a_histogram_of_32_bins_without_its_nans() -> None:
     got = plain(array, "x")
     assert got["_type"] == "histogram" and len(got["values"]) == 32 and sum(got["values"]) == 99
     assert len(got["bins"]) == 33 and got == histogram(array)
+
+
+@pytest.mark.parametrize(
+    "array, low, high",
+    [
+        (numpy.arange(100) + 2**60, 2.0**60, 2.0**60),
+        (numpy.full(40, 1e300), 1e300, 1e300),
+        (numpy.full(40, 2**64 - 1, dtype="u8"), 2.0**64, 2.0**64),
+        (numpy.array([1e308, -1e308] * 20), -1e308, 1e308),
+    ],
+)
+def test_numbers_that_no_32_bins_can_hold_share_one(array, low, high) -> None:
+    got = plain(array, "x")
+    assert got == {"_type": "histogram", "values": [array.size], "bins": [low, high]}
+
+
+def test_long_arrays_of_long_doubles_are_as_those_of_doubles() -> None:
+    array = numpy.arange(40.0)
+    wide = array.astype(numpy.longdouble)
+    assert plain(wide, "x") == plain(array, "x")
+    assert plain(wide, "summary.x", home=SUMMARY) == plain(array, "summary.x", home=SUMMARY)
+    assert {type(value) for value in plain(wide, "summary.x", home=SUMMARY).values()} == {str, int, float}
+
+
+def test_statistics_of_large_numbers_are_no_error_even_if_numpy_is_told_to_raise() -> None:
+    with numpy.errstate(all="raise"):
+        assert plain(numpy.array([1e200, -1e200] * 20), "x", home=SUMMARY)["var"] == float("inf")
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (numpy.dtype("float32"), "float32"),
+        (numpy.random.default_rng(0), "Generator(PCG64)"),
+        (argparse.Namespace(a=1), "Namespace(a=1)"),
+        (types.SimpleNamespace(a=1), "namespace(a=1)"),
+    ],
+)
+def test_what_a_config_takes_as_text_is_refused_elsewhere(value, text: str) -> None:
+    """Decision 0009."""
+    assert plain({"a": [value]}, "config", home=CONFIG) == {"a": [text]}
+    for home in (ROW, SUMMARY):
+        with pytest.raises(ValidationError, match="is not storable"):
+            plain(value, "x", home=home)
+
+
+def test_a_device_prints_in_a_config_though_it_can_be_called() -> None:
+    assert plain([device()], "config", home=CONFIG) == ["cuda:0"]
+
+
+def test_a_config_does_not_consume_what_the_program_will_read(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "data.txt").write_text("line 1\nline 2\n")
+    numbers = (number for number in range(3))
+    with open(tmp_path / "data.txt") as file:
+        got = plain({"file": file, "numbers": numbers}, "config", home=CONFIG)
+        assert got == {"file": str(file), "numbers": str(numbers)}
+        assert file.readline() == "line 1\n" and list(numbers) == [0, 1, 2]
+
+
+def test_a_generic_alias_is_stored_by_the_name_of_its_type() -> None:
+    assert plain(list[int], "x") == "builtins.list"
+
+
+@pytest.mark.parametrize("home", [ROW, CONFIG, SUMMARY])
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (Unfriendly, "not JSON serializable"),
+        (BrokenMapping, "RuntimeError: no keys for you"),
+        (SetLater, "AttributeError: .* has no attribute 'x'"),
+        (iter_that_fails, "OSError: no luck"),
+    ],
+)
+def test_a_value_whose_own_code_fails_is_refused_with_its_place(make, reason: str, home: str) -> None:
+    if home == CONFIG and make is iter_that_fails:
+        return  # it is not iterated
+    with pytest.raises(ValidationError, match=f"x.a.0.: .*{reason}"):
+        plain({"a": [make()]}, "x", home=home)
 
 
 def test_a_long_array_in_the_config_is_kept_as_text() -> None:

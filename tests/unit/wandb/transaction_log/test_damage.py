@@ -431,3 +431,25 @@ def test_records_of_the_writer_are_those_of_this_file(tmp_path: Path, log: Log) 
         assert writer.write(payload) == len(log.data)
     writer.close()
     assert (tmp_path / "log.wandb").read_bytes() == bytes(log.data)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 2])
+def test_a_record_of_very_many_small_chunks_takes_no_more_memory_than_its_data(n_bytes: int) -> None:
+    import tracemalloc
+
+    def chunk(kind: int, data: bytes) -> bytes:
+        return CHUNK_HEADER.pack(zlib.crc32(bytes([kind]) + data), len(data), kind) + data
+
+    middle = chunk(MIDDLE, b"ab"[:n_bytes])
+    n_middles = BLOCK_BYTES // len(middle) - 1
+    last_of_block = chunk(MIDDLE, bytes(BLOCK_BYTES - n_middles * len(middle) - CHUNK_HEADER_BYTES))
+    block = middle * n_middles + last_of_block
+    parser = Parser(BLOCK_BYTES)
+    parser.feed(chunk(FIRST, bytes(BLOCK_BYTES - CHUNK_HEADER_BYTES)))
+    tracemalloc.start()
+    for _ in range(10):
+        parser.feed(block)
+        assert list(parser.events()) == []
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * BLOCK_BYTES + 3 * 10 * n_middles * n_bytes

@@ -10,8 +10,8 @@ import pytest
 from wandb.errors import BadFileHeader, LogError
 from wandb.transaction_log.format import BLOCK_BYTES, FILE_HEADER
 from wandb.transaction_log.parser import Lost, Record
-from wandb.transaction_log.reader import Reader, read_records
-from wandb.transaction_log.writer import Writer
+from wandb.transaction_log.reader import PIECE_BYTES, Reader, read_records
+from wandb.transaction_log.writer import Writer, frame
 
 
 @pytest.fixture
@@ -80,6 +80,95 @@ def test_a_torn_tail_that_a_new_writer_replaced_is_read_as_it_is_now(path: Path)
         writer.write(b"three")
         writer.close()
         assert [event.payload for event in reader.events() if isinstance(event, Record)] == [b"three"]
+
+
+def log_with_a_torn_record(path: Path, end: int, torn_at: int) -> None:
+    """Small records up to `end`, behind it a large one of which there was room for half: to `torn_at`."""
+    writer = Writer.create(path)
+    while writer.end + 1000 <= end:
+        writer.write(b"s" * 500)
+    while writer.end < end:
+        writer.write(b"s" * min(500, end - writer.end - 7))
+    with path.open("ab") as file:
+        file.write(frame(b"T" * 200_000, writer.end)[: torn_at - writer.end])
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "end, torn_at",
+    [
+        (5000, 9000),
+        (PIECE_BYTES - 400, PIECE_BYTES),
+        (PIECE_BYTES - 40_000, PIECE_BYTES),  # whole chunks in front of the border of a piece and of a block
+        (PIECE_BYTES - 40_000, PIECE_BYTES + 30_000),
+    ],
+)
+@pytest.mark.parametrize("n_bytes", [40, 3000, 45_000, 80_000, 200_000])
+def test_a_tail_that_is_written_anew_while_it_is_read_costs_nothing(
+    path: Path, end: int, torn_at: int, n_bytes: int
+) -> None:
+    """The disk is full for a moment while a reader is in the middle of what it found."""
+    log_with_a_torn_record(path, end, torn_at)
+    with Reader(path) as reader:
+        seen = []
+        for event in reader.events():
+            seen.append(event)
+            if len(seen) == 2:  # the first piece has been read: what follows its last record is torn
+                writer = Writer.append_to(path)
+                for number in range(40):
+                    writer.write(b"%02d" % number * (n_bytes // 2))
+        seen += reader.events()
+        assert seen == list(read_records(path))
+        assert (reader.position, reader.tail_bytes, reader.loss_at_end()) == (writer.end, 0, None)
+    writer.close()
+
+
+def test_a_tail_that_is_cut_while_it_is_read_is_not_taken_for_a_shorter_log(path: Path) -> None:
+    """The moment between the cut and the next record."""
+    log_with_a_torn_record(path, PIECE_BYTES - 40_000, PIECE_BYTES + 30_000)
+    with Reader(path) as reader:
+        seen = []
+        for event in reader.events():
+            seen.append(event)
+            if len(seen) == 2:
+                Writer.append_to(path).close()
+        assert list(reader.events()) == []
+        writer = Writer.append_to(path)
+        writer.write(b"more")
+        writer.close()
+        seen += reader.events()
+        assert seen == list(read_records(path))
+
+
+def test_damage_that_was_only_seen_in_a_mixture_of_states_is_no_loss_at_the_end(path: Path) -> None:
+    log_with_a_torn_record(path, PIECE_BYTES - 400, PIECE_BYTES + 5000)
+    with Reader(path) as reader:
+        seen = []
+        for event in reader.events():
+            seen.append(event)
+            if len(seen) == 2:
+                writer = Writer.append_to(path)
+                for _ in range(30):
+                    writer.write(b"n" * 250)
+                writer.close()
+        assert (reader.at_end, reader.loss_at_end()) == (True, None)
+        assert seen == list(read_records(path))
+
+
+def test_damage_that_stays_is_told_while_the_log_grows(path: Path) -> None:
+    writer = Writer.create(path)
+    for number in range(400):
+        writer.write(b"%03d" % number * 500)
+    data = bytearray(path.read_bytes())
+    data[2 * BLOCK_BYTES + 100] ^= 1
+    path.write_bytes(data)
+    seen = []
+    with Reader(path) as reader:
+        for event in reader.events():
+            seen.append(event)
+            writer.write(b"more")
+    writer.close()
+    assert [event.reason for event in seen if isinstance(event, Lost)] == ["checksum", "no beginning"]
 
 
 def test_a_hole_at_the_end_that_is_filled_later_is_no_loss(path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from wandb.errors import BadFileHeader, LogWriteError
-from wandb.transaction_log.format import BLOCK_BYTES
+from wandb.transaction_log.format import BLOCK_BYTES, CHUNK_HEADER, FILE_HEADER, LAST
 from wandb.transaction_log.parser import Lost
 from wandb.transaction_log.reader import read_records
-from wandb.transaction_log.verify import repair, verify
+from wandb.transaction_log.verify import MAX_LOSSES, repair, verify
 from wandb.transaction_log.writer import Writer
 
 
@@ -86,6 +87,7 @@ def test_a_damaged_file_header_costs_no_record(path: Path, tmp_path: Path, offse
         verify(path)
     report = repair(path, tmp_path / "out.wandb")
     assert (report.verdict, report.lost) == ("damaged", [Lost(0, 7, "file header")])
+    assert (report.n_lost, report.lost_bytes) == (1, 7)
     assert [record.payload for record in read_records(tmp_path / "out.wandb")] == sound
 
 
@@ -94,6 +96,27 @@ def test_what_was_never_a_log_is_not_repaired(tmp_path: Path) -> None:
     with pytest.raises(BadFileHeader, match="notes.txt"):
         repair(tmp_path / "notes.txt", tmp_path / "out.wandb")
     assert not (tmp_path / "out.wandb").exists()
+
+
+@pytest.mark.parametrize("data", [b"x", b"abc", b"notes.", b"garbage"])
+def test_what_is_shorter_than_a_header_is_not_repaired_either(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "notes.txt").write_bytes(data)
+    with pytest.raises(BadFileHeader, match="notes.txt"):
+        repair(tmp_path / "notes.txt", tmp_path / "out.wandb")
+    assert not (tmp_path / "out.wandb").exists()
+
+
+def test_of_very_many_losses_the_first_are_listed_and_all_are_counted(tmp_path: Path) -> None:
+    """A block full of chunks without a beginning."""
+    chunk = CHUNK_HEADER.pack(crc32(bytes([LAST])), 0, LAST)
+    n_lost = (BLOCK_BYTES - len(FILE_HEADER)) // len(chunk)
+    path = tmp_path / "run-x.wandb"
+    path.write_bytes(FILE_HEADER + chunk * n_lost)
+    report = verify(path)
+    assert (report.verdict, report.n_lost, report.lost_bytes) == ("damaged", n_lost, n_lost * len(chunk))
+    assert len(report.lost) == MAX_LOSSES < n_lost
+    assert report.lost[-1].offset == len(FILE_HEADER) + (MAX_LOSSES - 1) * len(chunk)
+    assert (report.end, report.tail_bytes) == (path.stat().st_size, 0)
 
 
 def test_repair_never_replaces_a_file(path: Path) -> None:
