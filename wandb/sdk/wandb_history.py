@@ -32,6 +32,7 @@ from wandb.sdk.wandb_summary import SummaryState, Watched
 SUMMARY_EVERY_S = 30.0  # for wandb's own reader, should the process be killed: the price is 8 kB per 200 keys
 SUMMARY_BYTES = 65_536  # a larger summary is written less often, in proportion
 STATE_EVERY_BYTES = 256 * 1024  # of rows: what a requeued job has to read of the log
+MAX_PLANNED_KEYS = 50_000  # of all plans together; rows with ever new keys must not grow us without end
 MAX_STATE_SHARE = 64  # ... or so many times what is written then, if that is more
 OWN_KEYS = ("_step", "_runtime", "_timestamp")
 
@@ -77,6 +78,7 @@ class History:
         "_warn",
         "_encoder",
         "_plans",
+        "_n_planned_keys",
         "_axis_values",
         "_nested_axes",
         "_pending",
@@ -123,6 +125,7 @@ class History:
         self._warn = warn
         self._encoder = RowEncoder()
         self._plans: Dict[Tuple[str, ...], Optional[_Plan]] = {}
+        self._n_planned_keys = 0
         self._axis_values: Dict[str, Any] = {}
         self._nested_axes: Dict[str, Tuple[str, ...]] = {}  # name of an axis inside a dict -> where it stands
         self._pending: Optional[Dict[Path, Any]] = None
@@ -353,8 +356,10 @@ class History:
                 if axis and axis not in keys and axis not in inserted and axis in self._axis_values:
                     inserted.append(axis)
             axes = tuple(axis for axis in set(self._metrics.step_metrics()) if axis in keys)
-        if len(self._plans) >= 10_000:
+        self._n_planned_keys += len(keys)
+        if self._n_planned_keys > MAX_PLANNED_KEYS:
             self._plans.clear()
+            self._n_planned_keys = len(keys)
         all_keys = (*keys, *inserted)
         self._plans[keys] = _Plan(
             self._encoder.layout((*all_keys, *OWN_KEYS)),
