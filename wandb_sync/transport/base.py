@@ -37,6 +37,8 @@ class Request(NamedTuple):
         timeout_s: How long the server may be silent.
         retry_conflict: Whether 409 may pass.  A run that is being written by someone else for a moment says
             so.
+        wants_object: Whether only a JSON object is an answer.  A proxy or the portal of a network answers 200
+            too, with a page of its own; that acknowledges nothing.
     """
 
     operation: str
@@ -46,6 +48,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}
     timeout_s: float = 30.0
     retry_conflict: bool = False
+    wants_object: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -95,11 +98,15 @@ _TRANSIENT = frozenset((408, 425, 429, *range(500, 600))) - {501}
 def checked(request: Request, response: Response, now_s: float) -> Response:
     """Return a good answer; raise what a bad one means.
 
+    It is called by the transport that speaks to the server, so below `Retry`: a bad answer is tried again.
+
     Args:
         now_s: Seconds since the epoch, for a Retry-After that names a date.
     """
     status = response.status
     if 200 <= status < 300:
+        if request.wants_object and not isinstance(response.json(), dict):
+            raise TransientError(f"{request.operation}: the server's answer is no JSON object", status=status)
         return response
     raise _error(request, response, now_s)
 

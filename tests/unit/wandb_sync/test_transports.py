@@ -107,6 +107,31 @@ def test_an_answer_that_is_no_json_may_pass() -> None:
         protocol.read_bucket(Response(200, b"<html>a proxy says hello</html>"))
 
 
+@pytest.mark.parametrize("page", [b"<html>Log in to the hotel's network</html>", b"", b"[]", b'"ok"'])
+@pytest.mark.parametrize(
+    "asked",
+    [protocol.file_stream("e", "p", "r", b"{}"), protocol.viewer(), protocol.upsert_bucket(name="r")],
+    ids=lambda asked: str(asked.operation),
+)
+def test_a_200_that_is_no_json_object_acknowledges_nothing(
+    both: Tuple[SimulatedServer, Transport], asked: Request, page: bytes
+) -> None:
+    server, transport = both
+    server.fail = lambda operation, n: Answer(200, body=page)
+    with pytest.raises(TransientError):
+        transport.send(asked)
+
+
+def test_a_page_in_place_of_one_answer_is_tried_again() -> None:
+    server = SimulatedServer()
+    transport = Retry(server, sleep=lambda seconds: None)
+    transport.send(protocol.upsert_bucket(name="r", project="p"))
+    server.fail = lambda operation, n: Answer(200, body=b"<html>") if n in (1, 3) else None
+    for asked in (protocol.viewer(), protocol.file_stream("someone", "p", "r", b"{}")):
+        assert transport.send(asked).json() is not None
+    assert server.requests[1:] == ["Viewer", "Viewer", "file_stream", "file_stream"]
+
+
 def test_features_that_a_server_does_not_know_are_off() -> None:
     assert protocol.read_features(Response(200, b'{"errors": [{"message": "no such field"}]}')) == {}
     assert protocol.read_features(Response(200, b'{"data": {"serverInfo": null}}')) == {}
