@@ -154,7 +154,7 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
     from wandb_sync.session import Target, Wishes
 
     stop = threading.Event()
-    base_url = flags["base_url"] or default_base_url(os.environ)
+    base_url = chosen_base_url(flags["base_url"])
     options = RunOptions(
         target=Target(flags["entity"], flags["project"], flags["run_id"]),
         wishes=Wishes(
@@ -226,6 +226,17 @@ def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threadi
     http = HttpTransport(base_url, key, verify=verify)
     throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=lambda s: stop.wait(s))
     return Retry(throttle, deadline_s=flags["retry_for"], tell=tell, stop=stop)
+
+
+def chosen_base_url(given: str) -> str:
+    """Return the server: `given`, or the default.
+
+    Raises:
+        UsageError: It is no server's address, or holds a password.
+    """
+    from wandb_sync.transport.http import checked_base_url
+
+    return checked_base_url(given or default_base_url(os.environ))
 
 
 def default_base_url(environ: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from typing import Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb.errors import Error, LeaseHeld, UsageError
+from wandb.errors import AuthenticationError, Error, LeaseHeld, RejectedError, UsageError
 import wandb_sync.protocol as protocol
 from wandb_sync.discover import Log, discover
 from wandb_sync.lease import RENEW_EVERY_S, Lease
@@ -279,8 +279,16 @@ class Service:
     def _structured_console(self) -> bool:
         with self._features_lock:
             if self._features is None:
-                self._features = protocol.read_features(self._transport.send(protocol.server_features()))
+                self._features = self._ask_features()
             return self._features.get("STRUCTURED_CONSOLE_LOGS", False)
+
+    def _ask_features(self) -> Mapping[str, bool]:
+        try:
+            return protocol.read_features(self._transport.send(protocol.server_features()))
+        except AuthenticationError:
+            raise
+        except RejectedError:
+            return {}  # an old server, or one behind a proxy that knows its questions by name
 
     def _emit(self, event: str, fields: Mapping[str, object]) -> None:
         with self._emit_lock:

@@ -115,7 +115,8 @@ def _error(request: Request, response: Response, now_s: float) -> CommError:
     status = response.status
     text = f"{request.operation}: the server answered {status}{_reason(response.body)}"
     if status in _TRANSIENT or (status == 409 and request.retry_conflict):
-        return TransientError(text, status=status, retry_after_s=retry_after_s(response.headers, now_s))
+        after_s = retry_after_s(response.headers, now_s)
+        return TransientError(text, status=status, retry_after_s=after_s, hint=_HINTS.get(status))
     if status == 401 and request.url.startswith("/"):
         return AuthenticationError(text, status=status, hint="run `wandb login`, or set WANDB_API_KEY")
     return RejectedError(text, status=status, hint=_HINTS.get(status))

@@ -269,6 +269,16 @@ def test_the_console_form_is_asked_for_once(tmp_path: Path) -> None:
     assert json.loads(server.run("a").console[0])["content"] == "x"
 
 
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_server_that_refuses_the_question_for_its_features_has_none(
+    server: SimulatedServer, tmp_path: Path, status: int
+) -> None:
+    log = LogBuilder(tmp_path).output("x\n").exit(0)
+    server.fail = lambda operation, n: Answer(status) if operation == "ServerFeaturesQuery" else None
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    assert server.run("abc").console[0].endswith(" x")
+
+
 def test_a_run_that_the_server_has_lost_is_uploaded_anew(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).rows(5)
     sync(server, log.directory)

@@ -211,6 +211,8 @@ def test_overrides_reach_the_server(server: SimulatedServer) -> None:
         (["no/such/path"], 2),
         (["--no-such-flag"], 2),
         (["-n", "0"], 2),
+        (["--base-url", "http://host:port"], 2),
+        (["--base-url", "http://host:70000"], 2),
     ],
 )
 def test_wrong_usage_is_told_with_code_2_and_no_traceback(
@@ -219,6 +221,17 @@ def test_wrong_usage_is_told_with_code_2_and_no_traceback(
     done = process(*arguments)
     assert done.returncode == code and "Traceback" not in done.stderr and done.stderr
     assert server.requests == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_a_password_in_the_servers_url_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, flags: List[str]
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)  # a missing key is told with the server's address
+    monkeypatch.setenv("WANDB_BASE_URL", "https://user:hunter2@host")
+    LogBuilder(Path("wandb")).exit(0)
+    done = process(*flags)
+    assert done.returncode == 2 and "password" in done.stderr and "hunter2" not in done.stdout + done.stderr
 
 
 def test_without_a_key_the_login_is_named(server: SimulatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
