@@ -224,7 +224,7 @@ class RunSync:
                 if not entry.is_complete or entry.identity.offset < self._whole_records_end(entry.identity):
                     return None
                 if any(
-                    (self.log.files_dir / path).exists() for path in entry.missing if files.is_inside(path)
+                    path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
                 ):
                     return None
                 reason = "everything was uploaded before"
@@ -271,8 +271,10 @@ class RunSync:
         if not ended:
             ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
         if not ended:
+            self._push(session)  # before the files: trouble with one must not keep the rows back
             self._upload_files(session, final=False)
-            self._push(session)
+            if self._unreported:
+                self._push(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
         return self._finish(session, reader)
 
@@ -358,17 +360,13 @@ class RunSync:
         self._emit("run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
-        if session.exit_code is None:
-            # Should the log grow after all, the state from before its end is what to go on from.
-            self._upload_files(session, final=False)
-            self._push(session)
+        # Before the files: trouble with one must not keep the rows back.  And should a log without exit record
+        # grow after all, the state from before its end is what to go on from.
+        self._push(session)
         before_end = json.loads(json.dumps(session.state())) if session.exit_code is None else None
         loss = reader.loss_at_end()
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
-        self._open(session)
-        if session.wants_console_form:
-            session.structured_console = self._structured_console()
         session.end(EXIT_CODE_OF_KILLED)
         self._upload_files(session, final=True)
         self._check_lease()

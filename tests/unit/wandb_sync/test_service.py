@@ -80,7 +80,8 @@ def test_a_whole_run_arrives_and_the_receipt_says_so(server: SimulatedServer, tm
 def test_a_small_run_is_as_few_requests_as_it_can_be(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).environment(os="Linux").file("requirements.txt", b"").rows(10).exit(0)
     sync(server, log.directory)
-    assert server.requests == ["UpsertBucket", "CreateRunFiles", *["upload"] * 4, "file_stream"]
+    uploads = ["CreateRunFiles", *["upload"] * 4]
+    assert server.requests == ["UpsertBucket", "file_stream", *uploads, "file_stream"]
 
 
 def test_nothing_is_written_into_the_files_of_the_run(server: SimulatedServer, tmp_path: Path) -> None:
@@ -209,6 +210,54 @@ def test_a_file_that_is_gone_is_told_and_the_run_is_not_called_synced(
     (log.directory / "files" / "gone.txt").write_bytes(b"back")
     assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
     assert server.run("abc").files["gone.txt"] == b"back"
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("trouble", ["upload", "CreateRunFiles"])
+def test_trouble_with_files_does_not_keep_the_rows_back(
+    server: SimulatedServer, tmp_path: Path, trouble: str, finished: bool
+) -> None:
+    log = LogBuilder(tmp_path).file("a", b"x").rows(3)
+    if finished:
+        log.exit(0)
+    server.fail = lambda operation, n: Answer(503) if operation == trouble else None
+    report = sync(server, log.directory)
+    assert report.exit_code == 5 and len(server.run("abc").history) == 3
+    server.fail = lambda operation, n: None
+    sync(server, log.directory)
+    assert server.run("abc").files["a"] == b"x" and len(server.run("abc").history) == 3
+
+
+def test_a_server_that_takes_no_files_gets_the_run_and_the_files_are_missing(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    log = LogBuilder(tmp_path).file("a", b"x").rows(3).exit(0)
+    refusal = Answer(200, body=b'{"errors": [{"message": "no storage"}]}')
+    server.fail = lambda operation, n: refusal if operation == "CreateRunFiles" else None
+    (outcome,) = sync(server, log.directory).outcomes
+    assert outcome.status is Status.INCOMPLETE and outcome.exit_code == 3 and "no storage" in outcome.reason
+    assert server.run("abc").complete and len(server.run("abc").history) == 3
+
+
+def test_a_refused_file_that_the_syncer_makes_is_tried_again_by_the_next_sync(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    log = LogBuilder(tmp_path).output("hello\n").rows(3).exit(0)
+    server.fail = lambda operation, n: Answer(403) if operation == "upload" else None
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.INCOMPLETE]
+    assert not server.run("abc").files
+    server.fail = lambda operation, n: None
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    assert sorted(server.run("abc").files) == ["config.yaml", "output.log", "wandb-summary.json"]
+    assert len(server.run("abc").history) == 3
+
+
+def test_a_path_that_no_file_system_takes_is_a_missing_file(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).file("a" * 5000).rows(1).exit(0)
+    for _ in range(2):
+        (outcome,) = sync(server, log.directory).outcomes
+        assert outcome.exit_code == 3
+    assert outcome.status is Status.UNCHANGED and server.run("abc").complete
 
 
 def test_a_damaged_block_costs_its_own_rows_only(server: SimulatedServer, tmp_path: Path) -> None:
