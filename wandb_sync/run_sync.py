@@ -360,8 +360,8 @@ class RunSync:
         self._emit("run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
-        # Before the files: trouble with one must not keep the rows back.  And should a log without exit record
-        # grow after all, the state from before its end is what to go on from.
+        # Before the files: trouble with one must not keep the rows back.  And should a log without exit
+        # record grow after all, the state from before its end is what to go on from.
         self._push(session)
         before_end = json.loads(json.dumps(session.state())) if session.exit_code is None else None
         loss = reader.loss_at_end()
