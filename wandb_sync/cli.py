@@ -135,7 +135,7 @@ def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     if not flags["clean"] or paths or flags["sync_all"]:
         exit_code = _sync(paths, flags, reporter)
     if flags["clean"] and exit_code not in (130, EXIT_TERMINATED):
-        _clean(paths, flags, reporter)
+        exit_code = _clean(paths, flags, reporter) or exit_code
     ctx.exit(exit_code)
 
 
@@ -330,11 +330,12 @@ def _list_runs(paths: Sequence[str]) -> int:
     return 0
 
 
-def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> None:
+def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
+    """Remove what is proven; 1 if something that should go could not."""
     from wandb_sync.clean import remove, removable
     from wandb_sync.discover import discover
 
-    directories = removable(discover(paths), flags["clean_old_hours"])
+    directories, refused = removable(discover(paths), flags["clean_old_hours"])
     if directories and not (flags["clean_force"] or flags["yes"] or flags["dry_run"]):
         if not sys.stdin.isatty():
             raise UsageError(
@@ -344,7 +345,16 @@ def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> Non
         click.confirm(
             f"Remove {len(directories)} run directories that are on the server?", abort=True, err=True
         )
+    exit_code = 0
     for directory in directories:
-        if not flags["dry_run"]:
-            remove(directory)
+        try:
+            if not flags["dry_run"]:
+                remove(directory)
+        except OSError as error:
+            refused[directory] = f"{error.filename or directory}: {error.strerror}"
+            exit_code = 1
+            continue
         reporter.event("cleaned", {"directory": str(directory), "dry_run": flags["dry_run"]})
+    for directory, reason in sorted(refused.items()):
+        reporter.event("not_cleaned", {"directory": str(directory), "reason": reason})
+    return exit_code

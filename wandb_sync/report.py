@@ -141,6 +141,9 @@ class HumanReporter:
     def _cleaned(self, fields: Mapping[str, Any]) -> None:
         self._say(f"{'Would remove' if fields['dry_run'] else 'Removed'} {fields['directory']}")
 
+    def _not_cleaned(self, fields: Mapping[str, Any]) -> None:
+        self._warn(f"{fields['directory']} stays, though its log is on the server: {fields['reason']}")
+
     def _internal_error(self, fields: Mapping[str, Any]) -> None:
         self._warn(fields["error"])
 

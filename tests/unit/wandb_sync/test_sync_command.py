@@ -315,6 +315,36 @@ def test_clean_removes_what_is_proven_and_nothing_else(server: SimulatedServer) 
     ] * 4
 
 
+@pytest.mark.parametrize("name", ["mine", "wandb", "offline-run"])
+def test_clean_leaves_a_directory_that_is_not_called_as_a_run(server: SimulatedServer, name: str) -> None:
+    log = aged(LogBuilder(Path("there"), directory=name).rows(1).exit(0))
+    result = command(log.directory, "--clean", "--clean-force")
+    assert log.path.exists() and f"{name} stays" in result.output and "not called" in result.output
+
+
+@pytest.mark.parametrize(
+    "stranger", ["thesis.tex", "data/rows.csv", "run-abc.wandb.bak", "other.txt", ".git/x"]
+)
+def test_clean_leaves_a_directory_with_files_of_others(server: SimulatedServer, stranger: str) -> None:
+    log = aged(LogBuilder(Path("wandb")).rows(1).exit(0))
+    (log.directory / stranger).parent.mkdir(exist_ok=True)
+    (log.directory / stranger).write_text("a year of work")
+    result = command("--sync-all", "--clean", "--clean-force")
+    assert (log.directory / stranger).exists() and log.path.exists()
+    assert stranger.split("/")[0] in result.output and result.exit_code == 0
+
+
+def test_clean_removes_what_recorders_and_killed_syncers_leave_in_a_run(server: SimulatedServer) -> None:
+    log = aged(LogBuilder(Path("wandb")).file("a/b", b"x").rows(1).exit(0))
+    for part in ("logs", "tmp", "code"):
+        (log.directory / part).mkdir()
+        (log.directory / part / "any").write_text("x")
+    for left in ("checkpoint.12.tmp", "receipt.12.tmp", "lease.0123abcd"):
+        (log.directory / f"run-abc.wandb.{left}").write_text("")
+    command("--sync-all", "--clean", "--clean-force")
+    assert not log.directory.exists()
+
+
 @pytest.mark.parametrize(
     "environ, workspace, user, wanted",
     [
