@@ -12,6 +12,7 @@
     |   `-- LogWriteError          disk full, gone or read-only; the log ends at its last whole record
     |-- CommError                  a server did not do what was asked
     |   |-- TransientError         worth another try, after `retry_after_s` if the server said so
+    |   |-- Interrupted            not sent: somebody wants the syncer to stop
     |   `-- RejectedError          not worth another try; `status` is the HTTP status
     |       `-- AuthenticationError
     `-- SyncError                  the syncer cannot go on with one run
@@ -122,6 +123,12 @@ class TransientError(CommError):
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
         self.status = status
+
+
+class Interrupted(CommError):
+    """The request was not sent, for somebody wants us to stop; the same command goes on from there."""
+
+    exit_code = 130
 
 
 class RejectedError(CommError):

@@ -203,8 +203,10 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
         transport.close()
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+    if terminated:
+        report = report._replace(interrupt_code=EXIT_TERMINATED)
     reporter.end(report)
-    return EXIT_TERMINATED if terminated else report.exit_code
+    return report.exit_code
 
 
 def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threading.Event) -> Any:
@@ -223,7 +225,7 @@ def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threadi
 
     key = find_key(base_url)
     verify = False if os.environ.get("WANDB_INSECURE_DISABLE_SSL", "").lower() in ("1", "true") else None
-    http = HttpTransport(base_url, key, verify=verify)
+    http = HttpTransport(base_url, key, verify=verify, stop=stop)
     throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=lambda s: stop.wait(s))
     return Retry(throttle, deadline_s=flags["retry_for"], tell=tell, stop=stop)
 

@@ -64,6 +64,7 @@ _MARKS = {
     "skipped": ("Skipped", None),
     "empty": ("Empty", None),
     "locked": ("Locked", "yellow"),
+    "interrupted": ("Interrupted", "yellow"),
     "failed": ("Failed", "red"),
 }
 _QUIET_STATUSES = frozenset(("unchanged", "skipped", "empty"))  # one by one only if asked for

@@ -16,6 +16,7 @@ import enum
 import json
 import os
 import tempfile
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -23,7 +24,14 @@ from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from google.protobuf.message import DecodeError
 
-from wandb.errors import CheckpointMismatch, CheckpointUnreadable, LeaseHeld, LogError, RejectedError
+from wandb.errors import (
+    CheckpointMismatch,
+    CheckpointUnreadable,
+    Interrupted,
+    LeaseHeld,
+    LogError,
+    RejectedError,
+)
 from wandb.proto.record_pb2 import FilesItem
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.parser import Lost, Record
@@ -47,6 +55,7 @@ from wandb_sync.lease import Lease
 from wandb_sync.session import Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
+from wandb_sync.transport.stoppable import Stoppable
 
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
@@ -73,6 +82,7 @@ class Status(enum.Enum):
     SKIPPED = "skipped"  # not wanted: online, or marked by another client
     EMPTY = "empty"  # the log says nothing of a run
     LOCKED = "locked"  # another syncer is at work on it
+    INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
     FAILED = "failed"  # see the error
 
 
@@ -127,6 +137,7 @@ class RunSync:
         emit: Emit,
         first: Optional[Peek] = None,
         leases: Optional[List[Lease]] = None,
+        stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """Prepare; nothing is read or sent.
@@ -136,9 +147,11 @@ class RunSync:
             emit: Gets what happens, by event name.
             first: What the log's first records say, if somebody has looked already.
             leases: Where the lease is entered while it is held, to be renewed.
+            stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
-        self._transport = transport
+        self._stop = stop or threading.Event()
+        self._transport = Stoppable(transport, self._stop)
         self._base_url = base_url
         self._options = options
         self._structured_console = structured_console
@@ -260,6 +273,8 @@ class RunSync:
         session, reader = self._session, self._reader
         assert session is not None and reader is not None
         for event in reader.events():
+            if self._stop.is_set():
+                raise Interrupted(f"{self.log.shown}: was read to byte {session.offset}")
             if isinstance(event, Record):
                 if session.add(event.payload, event.end):
                     self._push(session)

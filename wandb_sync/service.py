@@ -16,7 +16,7 @@ import time
 from collections import deque
 from typing import Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb.errors import AuthenticationError, Error, LeaseHeld, RejectedError, UsageError
+from wandb.errors import AuthenticationError, Error, Interrupted, LeaseHeld, RejectedError, UsageError
 import wandb_sync.protocol as protocol
 from wandb_sync.discover import Log, discover
 from wandb_sync.lease import RENEW_EVERY_S, Lease
@@ -50,6 +50,7 @@ class Report(NamedTuple):
 
     outcomes: List[Outcome]
     was_interrupted: bool = False
+    interrupt_code: int = EXIT_INTERRUPTED  # by what: Ctrl-C, SIGTERM
 
     @property
     def exit_code(self) -> int:
@@ -58,7 +59,7 @@ class Report(NamedTuple):
         If all runs that are not well have the same trouble and no run is well, that trouble's code; else 3.
         """
         if self.was_interrupted:
-            return EXIT_INTERRUPTED
+            return self.interrupt_code
         codes = {outcome.exit_code for outcome in self.outcomes}
         if not codes:
             return 0
@@ -227,6 +228,7 @@ class Service:
             emit=self._emit,
             first=first,
             leases=self._leases,
+            stop=self._stop,
         )
 
     # ---- one run
@@ -251,6 +253,9 @@ class Service:
     def _visit(self, run: RunSync) -> Outcome:
         try:
             return run.visit()
+        except Interrupted as error:
+            reason = "the next sync goes on from what was acknowledged"
+            return Outcome(run.log, Status.INTERRUPTED, reason, error.exit_code)
         except LeaseHeld as error:
             return Outcome(run.log, Status.LOCKED, str(error), error.exit_code)
         except Error as error:

@@ -3,8 +3,8 @@ try.
 
 Whatever implements `Transport` (HTTP, a simulated server, a dry run) or wraps one (retry, throttle) keeps to:
 
-Rule 1: `send` returns a 2xx answer or raises one of TransientError, RejectedError, AuthenticationError; no
-        exception of a library leaves a transport.
+Rule 1: `send` returns a 2xx answer or raises one of TransientError, RejectedError, AuthenticationError,
+        Interrupted; no exception of a library leaves a transport.
 Rule 2: a request is complete in itself and may be sent any number of times; the server ends up the same.
 Rule 3: no message, repr or exception holds a credential or the query of a signed URL.
 """
@@ -85,6 +85,7 @@ class Transport(Protocol):
             TransientError: It may work later.
             RejectedError: It will not.
             AuthenticationError: It will not with this API key.
+            Interrupted: We are to stop.
         """
 
     def close(self) -> None:

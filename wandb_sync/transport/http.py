@@ -56,7 +56,14 @@ def checked_base_url(url: str) -> str:
 class HttpTransport:
     """Sends to one server.  Safe for threads."""
 
-    def __init__(self, base_url: str, api_key: str = "", *, verify: Union[bool, str, None] = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        *,
+        verify: Union[bool, str, None] = None,
+        stop: Optional[threading.Event] = None,
+    ) -> None:
         """Prepare; nothing is sent.
 
         Args:
@@ -64,6 +71,7 @@ class HttpTransport:
             api_key: Sent with requests to the server itself; empty for none.
             verify: Whether certificates are checked, or the path of a CA bundle; None: as the environment
                 says.
+            stop: Breaks off the sending of files when set; they may be of any size.
 
         Raises:
             UsageError: The base URL is none, or holds a password.
@@ -77,6 +85,7 @@ class HttpTransport:
         self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=MAX_CONNECTIONS, max_retries=0)
         self._proxies: Dict[str, Dict[str, str]] = {}
         self._lock = threading.Lock()
+        self._stop = stop or threading.Event()
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.base_url!r})"
@@ -103,7 +112,7 @@ class HttpTransport:
                     raise RejectedError(
                         f"{request.operation}: cannot read the file: {error.strerror}"
                     ) from error
-                body = _Limited(file, request.n_bytes)
+                body = _Limited(file, request.n_bytes, self._stop)
             try:
                 answer = self._adapter.send(
                     self._prepared(request, url, body, is_api),
@@ -184,8 +193,9 @@ class HttpTransport:
 class _Limited:
     """A file of which exactly as many bytes are sent as were announced, should it grow meanwhile."""
 
-    def __init__(self, file: IO[bytes], n_bytes: int) -> None:
+    def __init__(self, file: IO[bytes], n_bytes: int, stop: threading.Event) -> None:
         self._file = file
+        self._stop = stop
         self._left = n_bytes
         self._n_bytes = n_bytes
 
@@ -193,6 +203,8 @@ class _Limited:
         return self._n_bytes
 
     def read(self, size: int = -1) -> bytes:
+        if self._stop.is_set():
+            raise OSError("the upload was broken off")
         wanted = self._left if size is None or size < 0 else min(size, self._left)
         data = self._file.read(wanted)
         if len(data) < wanted and not data and self._left:

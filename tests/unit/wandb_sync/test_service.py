@@ -581,6 +581,21 @@ def test_files_are_not_left_open(server: SimulatedServer, tmp_path: Path) -> Non
     assert not [link for link in links if "run-all" in link]
 
 
+def test_a_stop_lets_the_post_under_way_be_acknowledged_and_kept_and_sends_no_other(
+    server: SimulatedServer, tmp_path: Path, small_batches: None
+) -> None:
+    log = LogBuilder(tmp_path).rows(300).exit(0)
+    stop = threading.Event()
+    server.fail = lambda operation, n: stop.set() if n == 2 else None
+    report = sync(server, log.directory, stop=stop)
+    assert [(o.status, o.exit_code) for o in report.outcomes] == [(Status.INTERRUPTED, 130)]
+    assert server.requests == ["UpsertBucket", "file_stream", "file_stream"] and report.exit_code == 130
+    n_rows = len(server.run("abc").history)
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    posted = (((body or {}).get("files") or {}).get(batching.HISTORY) for body in server.bodies[3:])
+    assert min(chunk["offset"] for chunk in posted if chunk) == n_rows > 10
+
+
 # ---- live
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -14,12 +15,20 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 from simulated_server import API_KEY, Answer, Cut, SimulatedServer
 
-from wandb.errors import AuthenticationError, CommError, RejectedError, TransientError, UsageError
+from wandb.errors import (
+    AuthenticationError,
+    CommError,
+    Interrupted,
+    RejectedError,
+    TransientError,
+    UsageError,
+)
 from wandb_sync import protocol
 from wandb_sync.transport.base import FileBody, Request, Response, Transport, checked, retry_after_s
 from wandb_sync.transport.dry_run import DryRun
 from wandb_sync.transport.http import BUNDLE_VARIABLES, HttpTransport
 from wandb_sync.transport.retry import CONFLICT_TRIES, Retry
+from wandb_sync.transport.stoppable import Stoppable
 from wandb_sync.transport.throttle import Throttle
 
 
@@ -187,7 +196,8 @@ class _Recorder:
                     self.send_header(name, value)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
-                self.wfile.write(b"{}")
+                with contextlib.suppress(OSError):  # the client may have hung up
+                    self.wfile.write(b"{}")
 
             do_GET = do_POST = do_PUT = do_any
 
@@ -468,6 +478,43 @@ def test_waits_differ_from_one_client_to_the_next() -> None:
         return clock.waits
 
     assert waits() != waits()
+
+
+# ---- stop
+
+
+def test_after_a_stop_nothing_is_sent(tmp_path: Path) -> None:
+    flaky, stop = _Flaky(), threading.Event()
+    Stoppable(flaky, stop).send(REQUEST)
+    stop.set()
+    with pytest.raises(Interrupted):
+        Stoppable(flaky, stop).send(REQUEST)
+    assert flaky.n_sent == 1
+
+
+def test_a_failure_after_a_stop_is_the_stop() -> None:
+    stop = threading.Event()
+
+    class Stopped(_Flaky):
+        def send(self, request: Request) -> Response:
+            stop.set()
+            raise TransientError("no answer")
+
+    with pytest.raises(Interrupted, match="no answer"):
+        Stoppable(Retry(Stopped(), stop=stop), stop).send(REQUEST)
+
+
+def test_a_stop_breaks_off_the_upload_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 1_000_000)
+    stop = threading.Event()
+    with _Recorder() as server:
+        transport = HttpTransport(server.url, stop=stop)
+        request = Request("upload", "PUT", "/x", FileBody(str(tmp_path / "large"), 1_000_000))
+        assert transport.send(request).status == 200
+        stop.set()
+        with pytest.raises(TransientError, match="broken off"):
+            transport.send(request)
+        transport.close()
 
 
 # ---- throttle
