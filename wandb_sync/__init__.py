@@ -25,7 +25,7 @@ def sync(paths: Sequence[str] = (), *, base_url: str = "", api_key: str = "", **
         options: Fields of wandb_sync.run_sync.RunOptions.
 
     Raises:
-        UsageError: A path is wrong; nothing was done.
+        UsageError: No path means a run; nothing was done.
         AuthenticationError: There is no API key.
     """
     from wandb_sync.cli import chosen_base_url, find_key

@@ -103,8 +103,9 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     """Upload recorded runs to a W&B server.
 
-    PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb.  An upload
-    that was interrupted goes on where it stopped; running the command twice changes nothing.
+    PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb, or .wandb,
+    or where WANDB_DIR says.  An upload that was interrupted goes on where it stopped; running the command
+    twice changes nothing.
 
     \b
     Examples:

@@ -108,6 +108,9 @@ class HumanReporter:
         self._total_n_bytes += fields["n_bytes"]
         self._note(f"Syncing {fields['n_runs']} run(s), {_size(fields['n_bytes'])}")
 
+    def _awaited(self, fields: Mapping[str, Any]) -> None:
+        self._note(f"{fields['path']} {fields['reason']} yet; waiting for one")
+
     def _run_opened(self, fields: Mapping[str, Any]) -> None:
         self._note(f"[{_short(fields['log'])}] {fields['name']}: {fields['url']}")
 

@@ -204,6 +204,9 @@ class RunSync:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         if self._session is None:
             done = self._done_before()
+            if done is None:
+                self._take_lease()
+                done = self._done_before()  # another syncer may have been about to be ready
             if done is not None and self._options.include_synced:
                 self._again = True
             elif done is not None:

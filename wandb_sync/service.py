@@ -14,11 +14,12 @@ import os
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from wandb.errors import AuthenticationError, Error, Interrupted, LeaseHeld, RejectedError, UsageError
 import wandb_sync.protocol as protocol
-from wandb_sync.discover import Log, discover
+from wandb_sync.discover import Log, Unusable, find, usage_error
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.run_sync import Emit, Outcome, Peek, RunOptions, RunSync, Status, peek
 from wandb_sync.transport.base import Transport
@@ -111,12 +112,13 @@ class Service:
         self._features: Optional[Mapping[str, bool]] = None
         self._features_lock = threading.Lock()
         self._leases: List[Lease] = []
+        self._awaited: Set[str] = set()  # paths without a run that were told
 
     def run(self, paths: Sequence[str] = ()) -> Report:
         """Sync what `paths` mean; see discover.py.
 
         Raises:
-            UsageError: A path is wrong; nothing was done.
+            UsageError: No path means a run; nothing was done.
         """
         keeper_stop = threading.Event()
         keeper = threading.Thread(target=self._keep_leases, args=(keeper_stop,), daemon=True)
@@ -177,7 +179,9 @@ class Service:
         """Return runs that were not there before; those that are not wanted have their outcome at once."""
         by_run: Dict[Tuple[str, str, str], List[Tuple[float, Log, Optional[Peek]]]] = {}
         n_bytes = 0
-        for log in discover(paths):
+        logs, unusable = find(paths)
+        self._tell_unusable(unusable, bool(logs), outcomes)
+        for log in logs:
             if log in known or not self._selection.wanted(log):
                 continue
             known.add(log)
@@ -210,6 +214,24 @@ class Service:
             n_logs = sum(len(group.logs) for group in groups)
             self._emit("found", {"n_logs": n_logs, "n_runs": len(groups), "n_bytes": n_bytes})
         return groups
+
+    def _tell_unusable(
+        self, unusable: Sequence[Unusable], are_others: bool, outcomes: Dict[Log, Outcome]
+    ) -> None:
+        """Say what becomes of paths that mean no run; a watch waits for one to come there."""
+        if unusable and not are_others and not self._watch:
+            raise usage_error(unusable[0])
+        for path, reason, error in unusable:
+            log = Log(Path(path), path, is_named=True)
+            if self._watch:
+                if path not in self._awaited:
+                    self._emit("awaited", {"path": path, "reason": reason})
+                self._awaited.add(path)
+            elif error is None:
+                self._done(outcomes, Outcome(log, Status.EMPTY, reason))
+            else:
+                code = UsageError.exit_code if isinstance(error, FileNotFoundError) else Error.exit_code
+                self._done(outcomes, Outcome(log, Status.FAILED, reason, code))
 
     def _is_wanted(self, log: Log, first: Optional[Peek]) -> bool:
         if not log.is_online:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -560,6 +561,21 @@ def test_one_id_for_several_runs_is_refused(server: SimulatedServer, tmp_path: P
         sync(server, tmp_path / "w", target=Target(run_id="x"))
 
 
+def test_paths_without_a_run_are_told_and_the_others_synced(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path / "w").rows(1).exit(0)
+    (tmp_path / "empty").mkdir()
+    report = sync(server, tmp_path / "empty", log.directory)
+    assert report.by_status == {"empty": 1, "synced": 1} and report.exit_code == 0
+    report = sync(server, tmp_path / "gone", tmp_path / "empty", log.directory)
+    assert report.by_status == {"failed": 1, "empty": 1, "unchanged": 1} and report.exit_code == 3
+    assert report.outcomes[0].log.shown == str(tmp_path / "gone")
+
+
+def test_if_no_path_is_one_of_a_run_the_call_is_wrong(server: SimulatedServer, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gone"):
+        sync(server, tmp_path / "gone", tmp_path)
+
+
 def test_no_run_is_nothing_to_do(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -644,6 +660,33 @@ def test_watching_finds_runs_that_begin_later(
     thread.join()
     assert report.was_interrupted and report.exit_code == 130
     assert len(server.run("second").history) == 2
+
+
+def test_watching_waits_for_a_directory_and_outlives_it(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(service_module, "LOOK_EVERY_S", 0.05)
+    stop = threading.Event()
+    events: Events = []
+
+    def write() -> None:
+        while not events:
+            time.sleep(0.01)
+        for n, name in enumerate(("first", "second"), 1):
+            LogBuilder(tmp_path / "w", name).rows(2).exit(0)
+            while [name for name, _ in events].count("run_done") < n:
+                time.sleep(0.01)
+            shutil.rmtree(tmp_path / "w")
+            time.sleep(0.2)
+        stop.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    report = sync(server, tmp_path / "w", watch=True, stop=stop, events=events)
+    thread.join()
+    assert [name for name, _ in events].count("awaited") == 1
+    assert report.was_interrupted and sorted(run.name for run in server.runs.values()) == ["first", "second"]
 
 
 def test_wishes_reach_every_run(server: SimulatedServer, tmp_path: Path) -> None:
