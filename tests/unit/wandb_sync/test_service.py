@@ -17,6 +17,7 @@ from log_builder import LogBuilder, everything
 from simulated_server import Answer, Cut, SimulatedServer
 
 from wandb.errors import UsageError
+from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
 from wandb_sync import batching, run_sync, service as service_module
 from wandb_sync.lease import Lease
@@ -261,6 +262,42 @@ def test_a_path_that_no_file_system_takes_is_a_missing_file(server: SimulatedSer
     assert outcome.status is Status.UNCHANGED and server.run("abc").complete
 
 
+@pytest.mark.parametrize("value", ["mine", 1, [1, 2], None, {"viz": 1}])
+def test_a_config_key_called_as_ours_harms_nothing(
+    server: SimulatedServer, tmp_path: Path, value: Any
+) -> None:
+    log = LogBuilder(tmp_path, resume=True, config={"_wandb": value, "lr": 1}).rows(1).exit(0)
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    config = server.run("abc").config
+    assert config["lr"] == {"value": 1} and config["_wandb"]["value"]["cli_version"] == "0.1.0"
+    again = LogBuilder(tmp_path, directory="2", resume=True, config={"_wandb": value}).rows(1).exit(0)
+    assert [o.status for o in sync(server, again.directory).outcomes] == [Status.SYNCED]
+
+
+@pytest.mark.parametrize("after_s", [2**50, -(2**50)])
+def test_odd_console_output_harms_nothing(server: SimulatedServer, tmp_path: Path, after_s: int) -> None:
+    log = LogBuilder(tmp_path).output("a\n").output(f"\x1b[{'9' * 5000}Ab\n").rows(1)
+    record = pb.Record()
+    record.output_raw.output_type, record.output_raw.line = 1, "c\n"
+    record.output_raw.timestamp.seconds = after_s
+    log.add(record).exit(0)
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    assert [line[-1] for line in server.run("abc").console] == ["a", "9", "b", "c"]
+
+
+def test_a_record_that_cannot_be_used_costs_itself_only(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, stream: int, text: str, at_us: int) -> None:
+        raise OverflowError("an odd value")
+
+    monkeypatch.setattr(run_sync.Console, "write", refuse)
+    log = LogBuilder(tmp_path).rows(1).output("x\n").rows(1).exit(0)
+    (outcome,) = sync(server, log.directory).outcomes
+    assert outcome.status is Status.INCOMPLETE and "1 records could not be understood" in outcome.reason
+    assert len(server.run("abc").history) == 2 and server.run("abc").complete
+
+
 def test_a_damaged_block_costs_its_own_rows_only(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).rows(1500).exit(0)
     data = bytearray(log.path.read_bytes())
@@ -285,8 +322,6 @@ def test_a_torn_tail_is_no_loss(server: SimulatedServer, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_uploaded_yet_is_told(server: SimulatedServer, tmp_path: Path) -> None:
-    from wandb.proto import record_pb2 as pb
-
     artifact = pb.Record()
     artifact.artifact.name = "model"
     report = sync(server, LogBuilder(tmp_path).add(artifact).exit(0).directory)
