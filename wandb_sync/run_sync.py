@@ -159,7 +159,7 @@ class RunSync:
         self._leases = leases if leases is not None else []
         self._now_s = now_s
         self._cars: Sidecars = sidecars(log, options.state_dir)
-        self._lease: Optional[Lease] = None
+        self._held: List[Lease] = []
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
         self._batch_bytes = BATCH_BYTES
@@ -181,8 +181,8 @@ class RunSync:
     def close(self) -> None:
         """Release the log and the lease.  Idempotent."""
         self._close_log()
-        lease, self._lease = self._lease, None
-        if lease is not None:
+        held, self._held = self._held, []
+        for lease in held:
             self._leases.remove(lease)
             lease.release()
 
@@ -248,11 +248,18 @@ class RunSync:
                     reason += f"; {len(entry.missing)} files are still missing"
                 code = 3 if entry.missing else 0
                 return Outcome(self.log, Status.UNCHANGED, reason, exit_code=code)
-        if self._cars.synced.exists() and not self._cars.receipt.exists():
+        if self._is_marked_by_others():
             return Outcome(
                 self.log, Status.SKIPPED, "marked as synced by wandb; --include-synced uploads it again"
             )
         return None
+
+    def _is_marked_by_others(self) -> bool:
+        """Whether there is a marker, where the syncer's files are or beside the log, and no receipt."""
+        beside = sidecars(self.log)
+        if self._cars.receipt.exists() or beside.receipt.exists():
+            return False
+        return self._cars.synced.exists() or beside.synced.exists()
 
     def _whole_records_end(self, identity: Identity) -> int:
         """Return where the log's last whole record ends, without reading what was read before."""
@@ -262,11 +269,21 @@ class RunSync:
             return reader.position
 
     def _take_lease(self) -> None:
-        if self._lease is None and not self._options.dry_run:
-            lease = Lease(self._cars.lease)
-            lease.acquire()
-            self._lease = lease
-            self._leases.append(lease)
+        """Take the lease; with a state directory also the one beside the log, where others look for it."""
+        if self._held or self._options.dry_run:
+            return
+        beside = Lease(sidecars(self.log).lease)
+        if beside.path != self._cars.lease:
+            if os.access(self.log.directory, os.W_OK):
+                self._hold(beside)
+            else:
+                beside.check()
+        self._hold(Lease(self._cars.lease))
+
+    def _hold(self, lease: Lease) -> None:
+        lease.acquire()
+        self._held.append(lease)
+        self._leases.append(lease)
 
     # ---- the visit
 
@@ -546,7 +563,7 @@ class RunSync:
             pass
 
     def _check_lease(self) -> None:
-        if self._lease is not None and self._lease.is_lost:
+        if any(lease.is_lost for lease in self._held):
             raise LeaseHeld(f"{self.log.shown}: another syncer has taken the run over")
 
     def _note_loss(self, session: Session, lost: Lost) -> None:

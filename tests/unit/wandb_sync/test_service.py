@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import pytest
 from log_builder import LogBuilder, everything
@@ -559,6 +559,77 @@ def test_a_run_that_somebody_else_syncs_is_left_to_him(server: SimulatedServer, 
         report = sync(server, log.directory)
     assert [o.status for o in report.outcomes] == [Status.LOCKED] and report.exit_code == 9
     assert server.requests == []
+
+
+def in_time(condition: Callable[[], bool]) -> bool:
+    """Wait for what another thread is about to do."""
+    for _ in range(3000):
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_lease_is_renewed_while_the_run_is_uploaded(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    log = LogBuilder(tmp_path).rows(1).exit(0)
+    lease = log.path.with_name(log.path.name + ".lease")
+    seen: List[bool] = []
+
+    def wait(operation: str, n: int) -> None:
+        os.utime(lease, (0, 0))
+        seen.append(in_time(lambda: lease.stat().st_mtime > 0))
+
+    server.fail = wait
+    assert sync(server, log.directory).exit_code == 0
+    assert seen and all(seen) and not lease.exists()
+
+
+def test_whoever_finds_his_lease_taken_over_sends_no_more(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_batches: None
+) -> None:
+    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    log = LogBuilder(tmp_path).rows(300).exit(0)
+    lease = log.path.with_name(log.path.name + ".lease")
+    service = Service(server, server.base_url)
+    checkpoint = log.path.with_name(log.path.name + ".checkpoint")
+    before: List[bytes] = []
+
+    def take_over(operation: str, n: int) -> None:
+        if n == 2:
+            before.append(checkpoint.read_bytes())
+            lease.write_text('{"nonce": "theirs"}')
+            assert in_time(lambda: service._leases[0].is_lost)
+
+    server.fail = take_over
+    report = service.run([str(log.directory)])
+    assert [o.status for o in report.outcomes] == [Status.LOCKED] and report.exit_code == 9
+    assert len(server.requests) == 3 and lease.read_text() == '{"nonce": "theirs"}'
+    assert checkpoint.read_bytes() == before[0]  # it is the other's to write now
+
+
+def test_with_a_state_directory_lease_and_marker_beside_the_log_count_too(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogBuilder(tmp_path / "w").rows(1).exit(0)
+    (tmp_path / "state").mkdir()
+    beside = log.path.with_name(log.path.name + ".lease")
+    for can_write in (True, False):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_sync.os, "access", lambda path, mode: can_write)
+            with Lease(beside):
+                report = sync(server, log.directory, state_dir=tmp_path / "state")
+            assert [o.status for o in report.outcomes] == [Status.LOCKED]
+    marker = log.path.with_name(log.path.name + ".synced")
+    marker.touch()
+    report = sync(server, log.directory, state_dir=tmp_path / "state")
+    assert [o.status for o in report.outcomes] == [Status.SKIPPED] and server.requests == []
+    marker.unlink()
+    server.fail = lambda operation, n: None if beside.exists() else Answer(404)
+    report = sync(server, log.directory, state_dir=tmp_path / "state")
+    assert [o.status for o in report.outcomes] == [Status.SYNCED] and not beside.exists()
 
 
 def test_of_two_syncs_at_once_the_rows_arrive_once(server: SimulatedServer, tmp_path: Path) -> None:
