@@ -17,6 +17,7 @@
     |       `-- AuthenticationError
     `-- SyncError                  the syncer cannot go on with one run
         |-- CheckpointMismatch     the log under this checkpoint is another log
+        |   `-- LogShrank          it is the same log, but shorter than what was uploaded of it
         |-- CheckpointUnreadable   the checkpoint file is damaged or of a newer version
         `-- LeaseHeld              another syncer works on this run
 
@@ -157,6 +158,10 @@ class SyncError(Error):
 
 class CheckpointMismatch(SyncError):
     """The log is not the one that the checkpoint was written for."""
+
+
+class LogShrank(CheckpointMismatch):
+    """The log is shorter than what was uploaded of it: something has been cut off."""
 
 
 class CheckpointUnreadable(SyncError):

@@ -131,7 +131,8 @@ def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     for text in _notes(flags):
         reporter.event("note_about_flag", {"text": text})
     if flags["show"] is not None or flags["view"]:
-        ctx.exit(_list_runs(paths))
+        _list_runs(paths, flags["show"], reporter)
+        ctx.exit(0)
     exit_code = 0
     if not flags["clean"] or paths or flags["sync_all"]:
         exit_code = _sync(paths, flags, reporter)
@@ -170,7 +171,7 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
         assume_dead_after_s=flags["assume_dead_after"],
         include_synced=flags["include_synced"],
         mark=flags["mark_synced"],
-        state_dir=_state_dir(flags["state_dir"]),
+        state_dir=_state_dir(flags["state_dir"], make=not flags["dry_run"]),
         dry_run=flags["dry_run"],
     )
     transport = _transport(base_url, flags, reporter.event, stop)
@@ -204,10 +205,18 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
         transport.close()
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+    if flags["dry_run"]:
+        _tell_plan(report, transport, reporter)
     if terminated:
         report = report._replace(interrupt_code=EXIT_TERMINATED)
     reporter.end(report)
     return report.exit_code
+
+
+def _tell_plan(report: Any, dry: Any, reporter: Any) -> None:
+    counts = [outcome.counts for outcome in report.outcomes if outcome.status.value == "planned"]
+    plan = {"runs": len(counts), "rows": sum(count["rows"] for count in counts)}
+    reporter.event("would_send", {**plan, "requests": dry.n_requests, "n_bytes": dry.n_bytes})
 
 
 def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threading.Event) -> Any:
@@ -227,7 +236,7 @@ def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threadi
     key = find_key(base_url)
     verify = False if os.environ.get("WANDB_INSECURE_DISABLE_SSL", "").lower() in ("1", "true") else None
     http = HttpTransport(base_url, key, verify=verify, stop=stop)
-    throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=lambda s: stop.wait(s))
+    throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=stop.wait, tell=tell)
     return Retry(throttle, deadline_s=flags["retry_for"], tell=tell, stop=stop)
 
 
@@ -271,11 +280,12 @@ def find_key(base_url: str) -> str:
     return found[0]
 
 
-def _state_dir(path: Optional[str]) -> Optional[Path]:
+def _state_dir(path: Optional[str], *, make: bool) -> Optional[Path]:
     if path is None:
         return None
     try:
-        os.makedirs(path, exist_ok=True)
+        if make:
+            os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--state-dir {path}: {error.strerror}") from error
     return Path(path)
@@ -305,6 +315,8 @@ def _pairs(text: str) -> Dict[str, str]:
 
 def _notes(flags: Mapping[str, Any]) -> List[str]:
     notes = []
+    if flags["show"] is not None:
+        notes.append("--show: lists the newest runs, and syncs none")
     if flags["append"]:
         notes.append("--append: has no effect; the lines of a run always go to their own places")
     if flags["legacy"]:
@@ -316,12 +328,13 @@ def _notes(flags: Mapping[str, Any]) -> List[str]:
     return notes
 
 
-def _list_runs(paths: Sequence[str]) -> int:
-    """Print the runs and what is known of them, as --view and --show of old did."""
+def _list_runs(paths: Sequence[str], n_newest: Optional[int], reporter: Any) -> None:
+    """Print the runs and what is known of them, as --view and --show of old did; nothing is synced."""
     from wandb_sync.discover import discover, sidecars
     from wandb_sync.run_sync import read_receipts
 
-    for log in discover(paths):
+    logs = discover(paths)
+    for log in logs if n_newest is None else logs[max(0, len(logs) - n_newest) :]:
         cars = sidecars(log)
         if read_receipts(cars.receipt):
             state = "synced"
@@ -329,8 +342,7 @@ def _list_runs(paths: Sequence[str]) -> int:
             state = "marked as synced"
         else:
             state = "begun" if cars.checkpoint.exists() else "not synced"
-        click.echo(f"{state:17} {log.shown}")
-    return 0
+        reporter.event("run_listed", {"log": log.shown, "state": state})
 
 
 def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:

@@ -65,6 +65,7 @@ _MARKS = {
     "empty": ("Empty", None),
     "locked": ("Locked", "yellow"),
     "interrupted": ("Interrupted", "yellow"),
+    "planned": ("Would upload", None),
     "failed": ("Failed", "red"),
 }
 _QUIET_STATUSES = frozenset(("unchanged", "skipped", "empty"))  # one by one only if asked for
@@ -147,6 +148,16 @@ class HumanReporter:
 
     def _not_cleaned(self, fields: Mapping[str, Any]) -> None:
         self._warn(f"{fields['directory']} stays, though its log is on the server: {fields['reason']}")
+
+    def _would_send(self, fields: Mapping[str, Any]) -> None:
+        self._say(
+            f"Would send {fields['runs']} run(s), {fields['rows']} rows, in {fields['requests']} requests, "
+            f"{_size(fields['n_bytes'])}.  Nothing was sent."
+        )
+
+    def _run_listed(self, fields: Mapping[str, Any]) -> None:
+        self._clear_progress()
+        click.echo(f"{fields['state']:17} {fields['log']}")
 
     def _internal_error(self, fields: Mapping[str, Any]) -> None:
         self._warn(fields["error"])

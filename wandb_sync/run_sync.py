@@ -30,6 +30,7 @@ from wandb.errors import (
     Interrupted,
     LeaseHeld,
     LogError,
+    LogShrank,
     RejectedError,
 )
 from wandb.proto.record_pb2 import FilesItem
@@ -83,6 +84,7 @@ class Status(enum.Enum):
     EMPTY = "empty"  # the log says nothing of a run
     LOCKED = "locked"  # another syncer is at work on it
     INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
+    PLANNED = "planned"  # a dry run: it would be uploaded
     FAILED = "failed"  # see the error
 
 
@@ -173,6 +175,7 @@ class RunSync:
         self._is_open = False
         self._kept: Optional[Checkpoint] = None
         self._files_saved_s = 0.0
+        self._n_rows_before = 0  # that were uploaded by an earlier sync
         self._uploaded: Dict[str, Any] = {}
         self._missing: Dict[str, str] = {}
         self._lost: List[List[Any]] = []
@@ -203,6 +206,8 @@ class RunSync:
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         if self._session is None:
+            if not self._options.include_synced:
+                self._refuse_a_shorter_log()
             done = self._done_before()
             if done is None:
                 self._take_lease()
@@ -254,6 +259,15 @@ class RunSync:
             )
         return None
 
+    def _refuse_a_shorter_log(self) -> None:
+        """A log that was cut has lost its exit record, and would end a run as killed that is finished."""
+        try:
+            CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+        except LogShrank:
+            raise
+        except CheckpointMismatch:
+            pass  # another log: it is uploaded from its begin
+
     def _is_marked_by_others(self) -> bool:
         """Whether there is a marker, where the syncer's files are or beside the log, and no receipt."""
         beside = sidecars(self.log)
@@ -290,6 +304,7 @@ class RunSync:
     def _visit(self) -> Outcome:
         if self._session is None:
             self._begin()
+            self._n_rows_before = self._session.n_rows if self._session else 0
         session, reader = self._session, self._reader
         assert session is not None and reader is not None
         for event in reader.events():
@@ -387,12 +402,16 @@ class RunSync:
         self._is_open = True
         now = session.bucket
         assert now is not None
-        if before is not None and (now.inserted or now[:4] != before[:4]):
+        is_another = before is not None and (now.inserted or now[:4] != before[:4])
+        if is_another and not self._options.dry_run:  # which has no server that could know the run
             self._emit(
                 "checkpoint_discarded", {"log": self.log.shown, "reason": "the server has another run"}
             )
             raise _StartAgain
-        self._emit("run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name})
+        if not self._options.dry_run:
+            self._emit(
+                "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
+            )
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
         # Before the files: trouble with one must not keep the rows back.  And should a log without exit
@@ -433,6 +452,8 @@ class RunSync:
             lacks.append(f"and {len(self._missing) - 3} more files")
         if lacks:
             return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
+        if not self._options.wishes.console:
+            return self._outcome(session, Status.UPLOADED, "without its console output: --skip-console")
         if session.exit_code is None:
             return self._outcome(session, Status.UPLOADED, "the process was killed: there is no exit record")
         if not self._options.dry_run:
@@ -473,7 +494,8 @@ class RunSync:
         self._unreported.append(source.path)
         if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
-        self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
+        if not self._options.dry_run:
+            self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
     def _console_source(self, session: Session, stack: contextlib.ExitStack) -> files.Source:
         assert self._transcript is not None
@@ -591,6 +613,9 @@ class RunSync:
             "files": len(self._uploaded),
             "console_lines": session.console.n_lines,
         }
+        if self._options.dry_run:
+            counts["rows"] -= self._n_rows_before
+            return Outcome(self.log, Status.PLANNED, reason, exit_code, counts=counts)
         if status is Status.RUNNING:
             exit_code = 3
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)

@@ -406,8 +406,43 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     before = sorted(str(path) for path in tmp_path.rglob("*"))
     dry = DryRun()
     report = Service(dry, "http://x", RunOptions(dry_run=True)).run([str(log.directory)])
-    assert [o.status for o in report.outcomes] == [Status.SYNCED] and dry.n_requests > 5
+    assert [(o.status, o.url) for o in report.outcomes] == [(Status.PLANNED, "")] and dry.n_requests > 5
+    assert report.exit_code == 0
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_counts_only_what_is_new(server: SimulatedServer, tmp_path: Path) -> None:
+    from wandb_sync.transport.dry_run import DryRun
+
+    log = LogBuilder(tmp_path).rows(7)
+    sync(server, log.directory)
+    log.rows(5)
+    (outcome,) = (
+        Service(DryRun(), server.base_url, RunOptions(dry_run=True)).run([str(log.directory)]).outcomes
+    )
+    assert outcome.status is Status.PLANNED and outcome.counts["rows"] == 5
+
+
+def test_without_its_console_a_run_is_not_called_synced(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).output("x\n").rows(1).exit(0)
+    (outcome,) = sync(server, log.directory, wishes=Wishes(console=False)).outcomes
+    assert outcome.status is Status.UPLOADED and "console" in outcome.reason and outcome.exit_code == 0
+    assert not list(log.directory.glob("*.receipt")) and not list(log.directory.glob("*.synced"))
+
+
+@pytest.mark.parametrize("n_rows", [20, 500])
+def test_a_log_that_shrank_is_told_and_the_server_keeps_what_it_has(
+    server: SimulatedServer, tmp_path: Path, n_rows: int
+) -> None:
+    log = LogBuilder(tmp_path).rows(n_rows).exit(0)
+    sync(server, log.directory)
+    before = server.run("abc").state()
+    os.truncate(log.path, log.path.stat().st_size * 2 // 3)
+    (outcome,) = sync(server, log.directory, finish=True).outcomes
+    assert (outcome.status, outcome.exit_code) == (Status.FAILED, 1) and "shorter" in outcome.reason
+    assert server.run("abc").state() == before
+    (outcome,) = sync(server, log.directory, finish=True, include_synced=True).outcomes
+    assert outcome.status is Status.UPLOADED
 
 
 def test_the_syncers_files_can_stand_elsewhere(server: SimulatedServer, tmp_path: Path) -> None:
@@ -579,8 +614,9 @@ def test_a_lease_is_renewed_while_the_run_is_uploaded(
     seen: List[bool] = []
 
     def wait(operation: str, n: int) -> None:
-        os.utime(lease, (0, 0))
-        seen.append(in_time(lambda: lease.stat().st_mtime > 0))
+        if not seen:
+            os.utime(lease, (0, 0))
+            seen.append(in_time(lambda: lease.stat().st_mtime > 0))
 
     server.fail = wait
     assert sync(server, log.directory).exit_code == 0

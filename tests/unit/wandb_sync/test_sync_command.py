@@ -276,7 +276,10 @@ def test_a_dry_run_needs_no_key_and_sends_nothing(
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
     LogBuilder(Path("wandb")).rows(3).exit(0)
-    assert command("--dry-run").exit_code == 0 and server.requests == []
+    done = process("--dry-run", "--state-dir", "state")
+    assert done.returncode == 0 and server.requests == [] and not Path("state").exists()
+    assert "Synced" not in done.stdout and "http" not in done.stdout + done.stderr
+    assert re.search(r"Would send 1 run\(s\), 3 rows, in [1-9]\d* requests, \d\.\d kB", done.stdout)
 
 
 def test_the_runs_are_listed_for_view(server: SimulatedServer) -> None:
@@ -286,6 +289,16 @@ def test_the_runs_are_listed_for_view(server: SimulatedServer) -> None:
     lines = command("--view").output.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["synced", "not synced"]
     assert len(server.runs) == 1
+
+
+def test_of_the_listed_runs_the_newest_can_be_chosen_and_none_is_synced(server: SimulatedServer) -> None:
+    for name in ("one", "two", "three"):
+        LogBuilder(Path("wandb"), directory=f"offline-run-2026010{len(name)}_000000-{name}").exit(0)
+    found = events(command("--json", "--show", "2", "wandb"))
+    listed = [event for event in found if event["event"] == "run_listed"]
+    assert len(listed) == 2 and listed[-1]["log"].split("/")[1].endswith("-three")
+    assert [event["state"] for event in events(command("--json", "--view"))] == ["not synced"] * 3
+    assert server.requests == []
 
 
 def aged(log: LogBuilder) -> LogBuilder:

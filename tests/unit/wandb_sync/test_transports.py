@@ -538,6 +538,24 @@ def test_all_requests_wait_when_the_server_refuses_one() -> None:
     assert clock.waits == [7]
 
 
+def test_a_long_wait_for_the_budget_is_told() -> None:
+    clock, told = _Clock(), []
+    flaky = _Flaky(
+        *[TransientError("slow down", retry_after_s=after_s, status=429) for after_s in (4.0, 7.0)]
+    )
+    throttle = Throttle(
+        flaky,
+        sleep=clock.sleep,
+        monotonic=clock.monotonic,
+        tell=lambda request, error, wait_s: told.append((error.message, wait_s)),
+    )
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            throttle.send(REQUEST)
+    throttle.send(REQUEST)
+    assert told == [("x: is held back by the limit of requests", 7.0)]
+
+
 def test_an_empty_budget_of_the_server_is_respected() -> None:
     clock = _Clock()
 
