@@ -632,15 +632,17 @@ def test_whoever_finds_his_lease_taken_over_sends_no_more(
     service = Service(server, server.base_url)
     checkpoint = log.path.with_name(log.path.name + ".checkpoint")
     before: List[bytes] = []
+    noticed: List[bool] = []
 
     def take_over(operation: str, n: int) -> None:
         if n == 2:
             before.append(checkpoint.read_bytes())
             lease.write_text('{"nonce": "theirs"}')
-            assert in_time(lambda: service._leases[0].is_lost)
+            noticed.append(in_time(lambda: service._leases[0].is_lost))
 
     server.fail = take_over
     report = service.run([str(log.directory)])
+    assert noticed == [True]
     assert [o.status for o in report.outcomes] == [Status.LOCKED] and report.exit_code == 9
     assert len(server.requests) == 3 and lease.read_text() == '{"nonce": "theirs"}'
     assert checkpoint.read_bytes() == before[0]  # it is the other's to write now
