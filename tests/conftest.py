@@ -19,7 +19,7 @@ import wandb
 from wandb import term
 from wandb.sdk import active, guard, wandb_setup
 
-pytest_plugins = ["fixtures_server"]
+pytest_plugins = ["fixtures_server", "disks"]
 
 LOOPBACK = ("127.", "localhost", "::1")
 

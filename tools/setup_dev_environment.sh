@@ -38,6 +38,16 @@ if ! command -v chromium >/dev/null 2>&1 && ! command -v google-chrome >/dev/nul
     fi
 fi
 
+# Tests of broken disks put errors into system calls, and mount a file system that can be frozen.
+for program in strace mkfs.ext4 fsfreeze; do
+    command -v "$program" >/dev/null 2>&1 || PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null 2>&1 && continue
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        apt-get update -qq && apt-get install -y -qq --no-install-recommends strace e2fsprogs util-linux >/dev/null
+        break
+    fi
+    echo "NOT FOUND: $program; tests/faults will fail (apt-get install strace e2fsprogs util-linux)" >&2
+done
+
 python=""
 for candidate in python3.11 python3.12 python3.13 python3.10 python3.9 python3; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 9))' >/dev/null 2>&1; then

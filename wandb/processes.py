@@ -44,7 +44,7 @@ def life_of(process: ProcessId) -> Life:
         return Life.UNKNOWN
     if process.boot_id and here.boot_id and process.boot_id != here.boot_id:
         return Life.DEAD
-    if process.namespace and process.namespace != here.namespace:
+    if process.namespace != here.namespace:
         return Life.UNKNOWN
     started = _start_ticks(process.pid)
     if started is not None:

@@ -3,18 +3,22 @@
 Rule 1: printing never raises.  A closed stderr, a broken pipe or a narrow encoding costs the text, no more.
 Rule 2: stderr is looked up when a text is printed; a notebook or a test may have exchanged it since.
 Rule 3: our own texts do not belong into a run's console log.  Whoever wraps a stream's `write` leaves the
-        true one as attribute `BYPASS` of its own; texts leave through that.
+        true one as attribute `BYPASS` of its own, whoever redirects a descriptor leaves in `redirected` what
+        writes to its old end; texts leave through that.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Optional, Set
+from typing import Any, Callable, Dict, Optional, Set
 
 from wandb import env
 
 # Attribute of a wrapping `write` function: the `write` underneath it.
 BYPASS = "_wandb_bypass"
+
+# Redirected descriptor -> writes text to where the descriptor led before.
+redirected: Dict[int, Callable[[bytes], None]] = {}
 
 _BLUE_BOLD = "\033[34m\033[1m"
 _YELLOW = "\033[33m"
@@ -111,8 +115,8 @@ def _print(string: str, word: str, color: str, newline: bool, repeat: bool, pref
         if string in _printer.told:
             return
         _printer.told.add(string)
-    stream = sys.stderr
     try:
+        stream = sys.stderr
         if prefix:
             head = _head(word, color, _colored(stream))
             string = "\n".join([head + line for line in string.split("\n")])
@@ -135,6 +139,10 @@ def _colored(stream: Any) -> bool:
 
 
 def _write(stream: Any, text: str) -> None:
+    write_bytes = redirected.get(_descriptor(stream)) if redirected else None
+    if write_bytes is not None:
+        write_bytes(text.encode(getattr(stream, "encoding", None) or "utf-8", "backslashreplace"))
+        return
     write = getattr(stream.write, BYPASS, stream.write)
     try:
         write(text)
@@ -142,3 +150,10 @@ def _write(stream: Any, text: str) -> None:
         encoding = getattr(stream, "encoding", None) or "ascii"
         write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def _descriptor(stream: Any) -> int:
+    try:
+        return int(stream.fileno())
+    except Exception:  # a stream of a notebook's, or in memory
+        return -1

@@ -63,6 +63,7 @@ class Checkpoint(NamedTuple):
         unreported: Those of them that the server has not been told of yet.
         missing: Files that could not be uploaded: path -> reason.
         lost: Damaged pieces of the log: [offset, n_bytes, reason].
+        lacks: What is missing on the server though all was done that could be, in words.
         is_complete: Whether the server knows that the run is complete.
     """
 
@@ -72,6 +73,7 @@ class Checkpoint(NamedTuple):
     unreported: List[str]
     missing: Dict[str, str]
     lost: List[List[Any]]
+    lacks: List[str]
     is_complete: bool
 
 

@@ -63,6 +63,13 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 @_option("-n", "--parallel", type=click.IntRange(1), default=5, show_default=True, help="Runs at a time.")
 @_option("--live", is_flag=True, help="Follow runs that go on until they end.")
 @_option("--watch", is_flag=True, help="Follow, and look for new runs until stopped.")
+@_option(
+    "--step-policy",
+    type=click.Choice(["drop", "keep", "rewind"]),
+    default="drop",
+    show_default=True,
+    help="Rows whose step goes back: drop them, keep them too, or let the run go back with them.",
+)
 @_option("--finish", is_flag=True, help="Take runs without an exit record as ended.")
 @_option(
     "--assume-dead-after",
@@ -166,6 +173,7 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
             tags=tuple(_list(flags["tags"])),
             replace_tags=_pairs(flags["replace_tags"]),
             console=not flags["skip_console"],
+            step_policy=flags["step_policy"],
         ),
         finish=flags["finish"],
         assume_dead_after_s=flags["assume_dead_after"],

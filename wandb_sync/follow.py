@@ -41,4 +41,5 @@ def writer_life(run: Optional[RunRecord]) -> Life:
     if run is None or not run.HasField("writer"):
         return Life.UNKNOWN
     writer = run.writer
-    return life_of(ProcessId(writer.host, writer.boot_id, writer.pid, writer.pid_start_ticks))
+    ours = (writer.host, writer.boot_id, writer.pid, writer.pid_start_ticks, writer.pid_namespace)
+    return life_of(ProcessId(*ours))

@@ -26,6 +26,22 @@ _BUCKET = """
     project { name entity { name } }
 """
 
+_PROGRESS = """
+      id
+      name
+      displayName
+      summaryMetrics
+      logLineCount
+      historyLineCount
+      eventsLineCount
+      historyTail
+      eventsTail
+      config
+      tags
+      notes
+      wandbConfig(keys: ["t"])
+"""
+
 _QUERIES = {
     "Viewer": "query Viewer { viewer { id entity username email flags teams { edges { node { name } } } } }",
     "ServerFeaturesQuery": "query ServerFeaturesQuery { serverInfo { features { name isEnabled } } }",
@@ -53,23 +69,22 @@ query RunResumeStatus($project: String, $entity: String, $name: String!) {
     id
     name
     entity { id name }
-    bucket(name: $name, missingOk: true) {
-      id
-      name
-      displayName
-      summaryMetrics
-      logLineCount
-      historyLineCount
-      eventsLineCount
-      historyTail
-      eventsTail
-      config
-      tags
-      notes
-      wandbConfig(keys: ["t"])
-    }
+    bucket(name: $name, missingOk: true) {%s}
   }
-}""",
+}"""
+    % _PROGRESS,
+    "RewindRun": """
+mutation RewindRun(
+  $entity: String, $project: String, $runName: String!, $metricName: String!, $metricValue: Float!
+) {
+  rewindRun(input: {
+    entityName: $entity, projectName: $project, runName: $runName, metricName: $metricName,
+    metricValue: $metricValue
+  }) {
+    rewoundRun {%s}
+  }
+}"""
+    % _PROGRESS,
     "CreateRunFiles": """
 mutation CreateRunFiles($entity: String!, $project: String!, $run: String!, $files: [String!]!) {
   createRunFiles(input: {entityName: $entity, projectName: $project, runName: $run, files: $files}) {
@@ -108,7 +123,7 @@ class Bucket(NamedTuple):
 
 
 class ResumeStatus(NamedTuple):
-    """How far the server is with a run: number of lines per stream, last step, what it keeps."""
+    """How far the server is with a run: number of lines per stream, last step and its time, what it keeps."""
 
     id: str
     n_history: int
@@ -120,6 +135,7 @@ class ResumeStatus(NamedTuple):
     config: Dict[str, Any]
     tags: Optional[List[str]]
     notes: str
+    last_row_at_s: float  # 0.0 if unknown
 
 
 class Upload(NamedTuple):
@@ -182,8 +198,30 @@ def read_resume_status(response: Response) -> Optional[ResumeStatus]:
     """Return how far the server is; None if it does not know the run."""
     model = _data(response, "RunResumeStatus").get("model") or {}
     bucket = model.get("bucket")
+    return _progress(bucket) if bucket else None
+
+
+def rewind_run(entity: str, project: str, run_id: str, step: float) -> Request:
+    """Drop the rows behind a step."""
+    variables = {
+        "entity": entity or None,
+        "project": project or None,
+        "runName": run_id,
+        "metricName": "_step",
+        "metricValue": step,
+    }
+    return _graphql("RewindRun", variables)
+
+
+def read_rewound(response: Response) -> ResumeStatus:
+    """Return how far the server is after a rewind."""
+    bucket = (_data(response, "RewindRun").get("rewindRun") or {}).get("rewoundRun")
     if not bucket:
-        return None
+        raise RejectedError("RewindRun: the server's answer holds no run", status=response.status)
+    return _progress(bucket)
+
+
+def _progress(bucket: Mapping[str, Any]) -> ResumeStatus:
     summary = _json_dict(bucket.get("summaryMetrics"))
     last_row = _last_line(bucket.get("historyTail"))
     step = last_row.get("_step", summary.get("_step"))
@@ -204,6 +242,7 @@ def read_resume_status(response: Response) -> Optional[ResumeStatus]:
         config=_json_dict(bucket.get("config")),
         tags=bucket.get("tags"),
         notes=str(bucket.get("notes") or ""),
+        last_row_at_s=float(at) if isinstance(at := last_row.get("_timestamp"), (int, float)) else 0.0,
     )
 
 

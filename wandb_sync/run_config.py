@@ -24,17 +24,19 @@ SYNCED = 76  # bit of TelemetryRecord.feature: the run came through `wandb sync`
 _FEATURE = "3"
 # What a resumed run keeps of the server's `_wandb`, as wandb does.
 _KEPT_ON_RESUME = ("viz", "visualize", "mask/class_labels")
+_OURS = "wandb_ng"  # the key under `_wandb` of what only our syncer reads
 
 
 class RunConfig:
     """The user's config values, telemetry and environment, merged from the log."""
 
-    __slots__ = ("values", "telemetry", "environment")
+    __slots__ = ("values", "telemetry", "environment", "begin")
 
     def __init__(self) -> None:
         self.values: Dict[str, Any] = {}
         self.telemetry = TelemetryRecord()
         self.environment = EnvironmentRecord()
+        self.begin: Dict[str, int] = {}  # of our upload, in a run that the server had before
 
     def apply(self, record: ConfigRecord) -> None:
         """Take a config record; a value that is no JSON is left out."""
@@ -66,6 +68,17 @@ class RunConfig:
                     if name in value:
                         ours.setdefault(name, value[name])
 
+    @staticmethod
+    def begin_on_server(config: Mapping[str, Any]) -> Dict[str, int]:
+        """Return `begin` as an earlier upload has left it in the server's config; empty if there was none."""
+        wrapped = config.get("_wandb")
+        value = wrapped.get("value") if isinstance(wrapped, dict) else None
+        note = value.get(_OURS) if isinstance(value, dict) else None
+        begin = note.get("begin") if isinstance(note, dict) else None
+        if not isinstance(begin, dict) or not all(type(n) is int for n in begin.values()):
+            return {}
+        return dict(begin)
+
     def tree(self, metrics: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
         """Return the config in the server's form; `metrics` goes under `_wandb.m`."""
         values = dict(self.values)
@@ -77,6 +90,8 @@ class RunConfig:
         if self.telemetry.python_version:
             ours["python_version"] = self.telemetry.python_version
         environment = self.environment_tree()
+        if self.begin:
+            ours[_OURS] = {"begin": self.begin}
         if environment and self.environment.writer_id:
             ours["e"] = {self.environment.writer_id: environment}
         values["_wandb"] = ours
@@ -112,6 +127,7 @@ class RunConfig:
             "values": self.values,
             "telemetry": _packed(self.telemetry),
             "environment": _packed(self.environment),
+            "begin": self.begin,
         }
 
     @classmethod
@@ -120,6 +136,7 @@ class RunConfig:
         config.values = json.loads(json.dumps(state["values"]))
         config.telemetry = TelemetryRecord.FromString(base64.b64decode(state["telemetry"]))
         config.environment = EnvironmentRecord.FromString(base64.b64decode(state["environment"]))
+        config.begin = dict(state["begin"])
         return config
 
 

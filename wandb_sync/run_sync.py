@@ -7,6 +7,8 @@ Rule 1: the checkpoint is written after the acknowledgement, never before.
 Rule 2: whatever goes wrong ends this visit only; what was acknowledged until then is in the checkpoint.
 Rule 3: "synced" needs a receipt, and a receipt needs: the exit record seen, every line and file acknowledged,
         nothing lost, nothing left out.
+Rule 4: a segment that another one follows has ended, wherever its process is; it is read as far as the later
+        one says, brings its lines to their places, and leaves the last word on the run to the last segment.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -53,7 +55,7 @@ from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
-from wandb_sync.session import Session, Steps, Target, Wishes
+from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
 from wandb_sync.transport.stoppable import Stoppable
@@ -121,6 +123,20 @@ class RunOptions(NamedTuple):
     dry_run: bool = False
 
 
+class Others(NamedTuple):
+    """The other segments of the run that are here, as far as the upload of one has to know them.
+
+    Attributes:
+        before, after: Their logs, in order.
+        read_until: How much of the log in hand was there when the segment behind it began, in bytes; 0 if
+            that one is not here.
+    """
+
+    before: Sequence[Log] = ()
+    after: Sequence[Log] = ()
+    read_until: int = 0
+
+
 class _StartAgain(Exception):
     """The server does not have what the checkpoint says it has."""
 
@@ -138,6 +154,7 @@ class RunSync:
         structured_console: Callable[[], bool],
         emit: Emit,
         first: Optional[Peek] = None,
+        others: Others = Others(),
         leases: Optional[List[Lease]] = None,
         stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
@@ -148,6 +165,7 @@ class RunSync:
             structured_console: Asks the server (once for all runs) how it wants console lines.
             emit: Gets what happens, by event name.
             first: What the log's first records say, if somebody has looked already.
+            others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
             stop: Ends the visit when set, after the request that is under way.
         """
@@ -164,6 +182,7 @@ class RunSync:
         self._held: List[Lease] = []
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
+        self._others = others
         self._batch_bytes = BATCH_BYTES
         self._reset()
 
@@ -180,6 +199,11 @@ class RunSync:
         self._missing: Dict[str, str] = {}
         self._lost: List[List[Any]] = []
         self._unreported: List[str] = []
+
+    @property
+    def says_where_it_begins(self) -> bool:
+        """Whether its lines have their places whatever became of the segments before."""
+        return self._first is not None and bool(self._first.previous)
 
     def close(self) -> None:
         """Release the log and the lease.  Idempotent."""
@@ -244,15 +268,16 @@ class RunSync:
             if entry is not None:
                 if not entry.is_complete or entry.identity.offset < self._whole_records_end(entry.identity):
                     return None
+                if entry.session.get("step_policy") != self._options.wishes.step_policy:
+                    return None
                 if any(
                     path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
                 ):
                     return None
-                reason = "everything was uploaded before"
-                if entry.missing:
-                    reason += f"; {len(entry.missing)} files are still missing"
-                code = 3 if entry.missing else 0
-                return Outcome(self.log, Status.UNCHANGED, reason, exit_code=code)
+                if entry.lacks:
+                    reason = "nothing new; still: " + "; ".join(entry.lacks)
+                    return Outcome(self.log, Status.UNCHANGED, reason, exit_code=3)
+                return Outcome(self.log, Status.UNCHANGED, "everything was uploaded before")
         if self._is_marked_by_others():
             return Outcome(
                 self.log, Status.SKIPPED, "marked as synced by wandb; --include-synced uploads it again"
@@ -278,8 +303,9 @@ class RunSync:
     def _whole_records_end(self, identity: Identity) -> int:
         """Return where the log's last whole record ends, without reading what was read before."""
         with Reader(self.log.path, identity.offset) as reader:
-            for _ in reader.events():
-                pass
+            for event in reader.events():
+                if self._is_beyond(event.end):
+                    return identity.offset
             return reader.position
 
     def _take_lease(self) -> None:
@@ -310,6 +336,8 @@ class RunSync:
         for event in reader.events():
             if self._stop.is_set():
                 raise Interrupted(f"{self.log.shown}: was read to byte {session.offset}")
+            if self._is_beyond(event.end):
+                break
             if isinstance(event, Record):
                 if session.add(event.payload, event.end):
                     self._push(session)
@@ -318,6 +346,13 @@ class RunSync:
         if session.run is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         ended = session.exit_code is not None or self._options.finish
+        if not ended and self._others.read_until:
+            missing = self._others.read_until - session.offset
+            if missing > 0 and os.path.getsize(self.log.path) < self._others.read_until:
+                reason = f"{missing} bytes of the log are not here, as the segment that follows it says"
+                self._push(session)
+                return self._outcome(session, Status.RUNNING, reason)
+            ended = True
         if not ended:
             ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
         if not ended:
@@ -340,14 +375,25 @@ class RunSync:
         except CheckpointMismatch as error:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
         target, wishes = self._options.target, self._options.wishes
+        if entry is not None and entry.session.get("step_policy", wishes.step_policy) != wishes.step_policy:
+            entry = None  # rows go to other places now
         self._kept = entry
         if entry is None:
             self._checkpoints.discard(destination)
+        is_last = not self._others.after
         if entry is None or not entry.session:
-            step = None if self._again else _starting_step(self._cars.syncstate)
-            session = Session(target, wishes, starting_step=step, batch_bytes=self._batch_bytes)
+            session = Session(
+                target,
+                wishes,
+                starting_step=_starting_step(self._cars.syncstate),
+                batch_bytes=self._batch_bytes,
+                previous=self._previous_place(),
+                is_last=is_last,
+            )
         else:
-            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch_bytes)
+            session = Session.restore(
+                entry.session, target, wishes, batch_bytes=self._batch_bytes, is_last=is_last
+            )
         if entry is not None:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
@@ -363,14 +409,30 @@ class RunSync:
             {"log": self.log.shown, "offset": session.offset, "n_bytes": os.path.getsize(self.log.path)},
         )
 
+    def _previous_place(self) -> Optional[Place]:
+        """Return where the segment before this one stands on the server, by its checkpoint."""
+        entry = self._checkpoint_of(self._others.before[-1]) if self._others.before else None
+        if entry is None or not entry.is_complete:
+            return None
+        starting_step, begin, end = entry.session["place"]
+        return Place(starting_step, begin, end)
+
+    def _is_beyond(self, end: int) -> bool:
+        """Say whether an event ends behind what the segment that follows knows of this log."""
+        return 0 < self._others.read_until < end
+
     def _replay_console(self, end: int, restored: Console) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
         assert self._transcript is not None
+        self._printed(self.log.path, self._transcript, end)
+
+    def _printed(self, log: Path, transcript: Transcript, end: Optional[int] = None) -> Console:
+        """Fill a transcript with what a log says was printed, up to `end`; returns the terminal."""
         console = Console()
-        console.on_final = self._transcript.add
-        with Reader(self.log.path) as reader:
+        console.on_final = transcript.add
+        with Reader(log) as reader:
             for event in reader.events():
-                if event.end > end:
+                if end is not None and event.end > end:
                     break
                 if isinstance(event, Record) and _may_be_console(event.payload):
                     record = RecordMessage.FromString(event.payload)
@@ -379,6 +441,7 @@ class RunSync:
                     elif record.HasField("output_logger"):
                         console.write_line(record.output_logger.line, 0)
                     console.changed = {}
+        return console
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
@@ -418,24 +481,44 @@ class RunSync:
         # record grow after all, the state from before its end is what to go on from.
         self._push(session)
         before_end = json.loads(json.dumps(session.state())) if session.exit_code is None else None
-        loss = reader.loss_at_end()
+        loss = reader.loss_at_end() if reader.at_end else None
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
         session.end(EXIT_CODE_OF_KILLED)
         self._upload_files(session, final=True)
         self._check_lease()
-        self._drive(session.finish(self._unreported))
+        self._drive(session.finish(self._unreported, self._later_exit_code()))
         self._unreported = []
+        lacks = self._lacks(session)
         if loss is not None:
             self._lost.pop()  # it is found again by whoever reads the tail again
-        self._save(session, is_complete=True, state=before_end)
-        if loss is not None:
-            self._lost.append([loss.offset, loss.n_bytes, loss.reason])
+        if before_end is not None:
+            before_end["place"] = list(session.place)
+        self._save(session, is_complete=True, state=before_end, lacks=lacks)
         self._progress(session)
-        return self._judge(session)
+        return self._judge(session, lacks)
 
-    def _judge(self, session: Session) -> Outcome:
+    def _judge(self, session: Session, lacks: List[str]) -> Outcome:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
+        if lacks:
+            return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
+        if not self._options.wishes.console:
+            return self._outcome(session, Status.UPLOADED, "without its console output: --skip-console")
+        notes = (
+            [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
+        )
+        if session.exit_code is None and not self._others.after:
+            notes.insert(0, "the process was killed: there is no exit record")
+            return self._outcome(session, Status.UPLOADED, "; ".join(notes))
+        if not self._options.dry_run:
+            self._write_receipt(session)
+        return self._outcome(session, Status.SYNCED, "; ".join(notes))
+
+    def _n_left_out(self, session: Session) -> int:
+        return session.n_late if self._options.wishes.step_policy == "drop" else 0
+
+    def _lacks(self, session: Session) -> List[str]:
+        """Return what is missing on the server, in words."""
         lacks: List[str] = []
         if self._lost:
             n_bytes = sum(lost[1] for lost in self._lost)
@@ -450,15 +533,37 @@ class RunSync:
             lacks.append(f"file {path}: {reason}")
         if len(self._missing) > 3:
             lacks.append(f"and {len(self._missing) - 3} more files")
-        if lacks:
-            return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
-        if not self._options.wishes.console:
-            return self._outcome(session, Status.UPLOADED, "without its console output: --skip-console")
-        if session.exit_code is None:
-            return self._outcome(session, Status.UPLOADED, "the process was killed: there is no exit record")
-        if not self._options.dry_run:
-            self._write_receipt(session)
-        return self._outcome(session, Status.SYNCED)
+        if session.n_lost:
+            lacks.append(f"{session.n_lost} records were given up when they were recorded: the disk was full")
+        n_behind = self._n_overtaken()
+        if n_behind:
+            lacks.append(
+                f"{n_behind} records were written after another process had begun to go on with the run; "
+                "--id uploads this log as a run of its own"
+            )
+        return lacks
+
+    def _n_overtaken(self) -> int:
+        """Count the records from after the segment that follows had begun: two wrote one run at once."""
+        if not self._others.read_until:
+            return 0
+        with Reader(self.log.path, self._others.read_until) as reader:
+            return sum(isinstance(event, Record) for event in reader.events())
+
+    def _later_exit_code(self) -> Optional[int]:
+        """Return how the run has ended, if its last segment was uploaded before this one."""
+        entry = self._checkpoint_of(self._others.after[-1]) if self._others.after else None
+        if entry is None or not entry.is_complete:
+            return None
+        code = entry.session["exit_code"]
+        return EXIT_CODE_OF_KILLED if code is None else int(code)
+
+    def _checkpoint_of(self, log: Log) -> Optional[Checkpoint]:
+        """Return what is known of another segment's upload."""
+        with contextlib.suppress(LogError, CheckpointMismatch, CheckpointUnreadable):
+            checkpoints = CheckpointFile(sidecars(log, self._options.state_dir).checkpoint)
+            return checkpoints.load(self._destination, log.path)
+        return None
 
     # ---- files
 
@@ -471,10 +576,11 @@ class RunSync:
         sources, missing = files.from_disk(self.log.files_dir, wanted)
         with contextlib.ExitStack() as stack:
             if final:
-                sources += files.from_session(session)
                 self._missing = {}
-                if session.console.n_lines:
-                    sources.append(self._console_source(session, stack))
+            if final and not self._others.after:
+                sources += files.from_session(session)
+            if final and (not self._others.after or self._later_exit_code() is not None):
+                sources += self._console_source(session, stack)
             sources = files.changed(list(files.by_path(sources).values()), self._uploaded)
             self._missing.update({file.path: file.reason for file in missing} if final else {})
             if not sources:
@@ -497,22 +603,40 @@ class RunSync:
         if not self._options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
-    def _console_source(self, session: Session, stack: contextlib.ExitStack) -> files.Source:
+    def _console_source(self, session: Session, stack: contextlib.ExitStack) -> List[files.Source]:
+        """Return what all segments that are here have printed, as one file; none if that is nothing."""
         assert self._transcript is not None
         file: IO[bytes] = stack.enter_context(
             tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
         )
-        n_bytes = self._transcript.write_to(file, session.console.live_lines())
+        n_bytes = sum(self._write_console(log, file) for log in self._others.before)
+        n_bytes += self._transcript.write_to(file, session.console.live_lines())
+        n_bytes += sum(self._write_console(log, file) for log in self._others.after)
         file.flush()
+        if not n_bytes:
+            return []
         crc32 = 0
         file.seek(0)
         for piece in iter(lambda: file.read(1 << 20), b""):
             crc32 = zlib.crc32(piece, crc32)
-        return files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])
+        return [files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])]
+
+    def _write_console(self, log: Log, file: IO[bytes]) -> int:
+        """Write what another segment has printed; returns its size in bytes."""
+        with contextlib.closing(Transcript()) as transcript:
+            console = self._printed(log.path, transcript)
+            return transcript.write_to(file, console.live_lines())
 
     # ---- what is kept
 
-    def _save(self, session: Session, *, is_complete: bool, state: Optional[Dict[str, Any]] = None) -> None:
+    def _save(
+        self,
+        session: Session,
+        *,
+        is_complete: bool,
+        state: Optional[Dict[str, Any]] = None,
+        lacks: Sequence[str] = (),
+    ) -> None:
         if self._options.dry_run:
             return
         assert self._checkpoints is not None
@@ -524,6 +648,7 @@ class RunSync:
             unreported=self._unreported,
             missing=self._missing,
             lost=self._lost[:MAX_LOST_KEPT],
+            lacks=list(lacks),
             is_complete=is_complete,
         )
         self._checkpoints.save(self._destination, self._kept)
@@ -534,7 +659,7 @@ class RunSync:
         if self._options.dry_run or not self._uploaded:
             return
         assert self._checkpoints is not None
-        nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], False)
+        nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], [], False)
         self._kept = (self._kept or nothing)._replace(files=self._uploaded, unreported=self._unreported)
         self._checkpoints.save(self._destination, self._kept)
 
@@ -629,6 +754,9 @@ class Peek(NamedTuple):
     project: str
     started_s: float
     is_ours: bool
+    previous: str = ""  # the segment before, as SegmentInfo has it
+    previous_end: int = 0
+    n_before: int = 0  # rows of earlier segments
 
 
 def peek(log: Path) -> Optional[Peek]:
@@ -652,8 +780,22 @@ def peek(log: Path) -> Optional[Peek]:
             if record.HasField("run"):
                 run = record.run
                 started_s = run.start_time.seconds + run.start_time.nanos / 1e9
-                return Peek(run.run_id, run.entity, run.project, started_s, is_ours)
+                segment = run.segment
+                who = (run.run_id, run.entity, run.project)
+                behind = (segment.previous, segment.previous_end, segment.begin.history)
+                return Peek(*who, started_s, is_ours, *behind)
     return None
+
+
+def is_damaged(log: Path) -> bool:
+    """Say whether the begin of a log cannot be read though something stands there."""
+    with Reader(log) as reader:
+        for number, event in enumerate(reader.events()):
+            if isinstance(event, Lost):
+                return True
+            if number > 10:
+                break
+        return reader.loss_at_end() is not None
 
 
 def read_receipts(path: Path) -> Dict[str, Any]:

@@ -1,8 +1,9 @@
 """Many runs: which of them, in what order, how many at once, and what the whole thing is worth.
 
 Rule 1: what happens to one run happens to that run only.  The others are synced; the exit code tells.
-Rule 2: logs of the same run are synced one after the other, by the time at which they began; if one fails,
-        the later ones wait for the next sync.
+Rule 2: logs of the same run are synced one after the other, each behind the one it follows, else by the time
+        at which they began.  One that says where its lines begin waits for no other; of those that do not
+        say, the later ones wait until the earlier ones are through.
 Rule 3: nothing here asks a question; whatever needs a decision is an option.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import math
 import os
 import threading
 import time
@@ -17,16 +19,37 @@ from collections import deque
 from pathlib import Path
 from typing import Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb.errors import AuthenticationError, Error, Interrupted, LeaseHeld, RejectedError, UsageError
+from wandb.errors import (
+    AuthenticationError,
+    Error,
+    Interrupted,
+    LeaseHeld,
+    RejectedError,
+    TransientError,
+    UsageError,
+)
 import wandb_sync.protocol as protocol
 from wandb_sync.discover import Log, Unusable, find, usage_error
 from wandb_sync.lease import RENEW_EVERY_S, Lease
-from wandb_sync.run_sync import Emit, Outcome, Peek, RunOptions, RunSync, Status, peek
+from wandb_sync.follow import has_ended
+from wandb_sync.run_sync import (
+    Emit,
+    Others,
+    Outcome,
+    Peek,
+    RunOptions,
+    RunSync,
+    Status,
+    is_damaged,
+    peek,
+)
 from wandb_sync.transport.base import Transport
 
 PARALLEL_RUNS = 5  # as wandb
 VISIT_EVERY_S = 15.0  # how often a followed log is read; wandb posts as often
 LOOK_EVERY_S = 30.0  # how often new runs are looked for when watching; listing a tree is dear on a cluster
+
+RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
 
 EXIT_PARTIAL = 3
 EXIT_INTERRUPTED = 130
@@ -113,6 +136,7 @@ class Service:
         self._features_lock = threading.Lock()
         self._leases: List[Lease] = []
         self._awaited: Set[str] = set()  # paths without a run that were told
+        self._seen: Dict[Log, _Seen] = {}
 
     def run(self, paths: Sequence[str] = ()) -> Report:
         """Sync what `paths` mean; see discover.py.
@@ -134,7 +158,6 @@ class Service:
         return Report(list(outcomes.values()), was_interrupted=self._stop.is_set())
 
     def _run(self, paths: Sequence[str], outcomes: Dict[Log, Outcome]) -> None:
-        known: Set[Log] = set()
         groups: Deque[_Group] = deque()
         working: Dict[concurrent.futures.Future[None], _Group] = {}
         look_again_s = 0.0
@@ -142,9 +165,10 @@ class Service:
         try:
             while not self._stop.is_set():
                 now_s = time.monotonic()
-                if now_s >= look_again_s and (self._watch or not known):
+                if now_s >= look_again_s and (self._watch or not self._seen):
                     look_again_s = now_s + LOOK_EVERY_S
-                    groups.extend(self._new_groups(paths, known, outcomes))
+                    busy = {run.log for group in (*groups, *working.values()) for run in group.logs}
+                    groups.extend(self._new_groups(paths, busy, outcomes))
                 for group in [group for group in groups if group.due_s <= now_s]:
                     if len(working) < self._parallel:
                         groups.remove(group)
@@ -173,43 +197,45 @@ class Service:
 
     # ---- which runs
 
-    def _new_groups(
-        self, paths: Sequence[str], known: Set[Log], outcomes: Dict[Log, Outcome]
-    ) -> List[_Group]:
-        """Return runs that were not there before; those that are not wanted have their outcome at once."""
-        by_run: Dict[Tuple[str, str, str], List[Tuple[float, Log, Optional[Peek]]]] = {}
+    def _new_groups(self, paths: Sequence[str], busy: Set[Log], outcomes: Dict[Log, Outcome]) -> List[_Group]:
+        """Return the runs that have something to do; those that are not wanted have their outcome at once.
+
+        Args:
+            busy: Logs that somebody is at work on.
+        """
+        fresh: List[Log] = []
         n_bytes = 0
         logs, unusable = find(paths)
         self._tell_unusable(unusable, bool(logs), outcomes)
         for log in logs:
-            if log in known or not self._selection.wanted(log):
+            if log in busy or not self._selection.wanted(log):
                 continue
-            known.add(log)
+            seen = self._seen.get(log)
+            if seen is not None and not seen.is_due(log):
+                continue
+            self._seen[log] = seen = seen or _Seen()
             try:
-                first = peek(log.path)
+                seen.first = peek(log.path)
             except Error as error:
                 self._done(outcomes, Outcome(log, Status.FAILED, str(error), error.exit_code))
                 continue
-            if not self._is_wanted(log, first):
+            if not self._is_wanted(log, seen.first):
                 reason = "recorded online; --include-online syncs it" if log.is_online else "recorded offline"
                 self._done(outcomes, Outcome(log, Status.SKIPPED, reason))
                 continue
-            if first is None and not self._live:
-                reason = "the log does not say which run it is"
-                self._done(outcomes, Outcome(log, Status.EMPTY, reason))
+            if seen.first is None and (not self._live or is_damaged(log.path)):
+                self._done(outcomes, self._without_run(log))
                 continue
+            fresh.append(log)
             n_bytes += os.path.getsize(log.path)
-            run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
-            by_run.setdefault(run, []).append((first.started_s if first else 0.0, log, first))
-        wanted_id = self._options.target.run_id
-        if wanted_id and len(by_run) > 1:
-            raise UsageError(
-                f"--id {wanted_id} would merge {len(by_run)} runs into one", hint="give one path"
-            )
         groups = [
-            _Group([self._run_sync(log, first) for _, log, first in sorted(logs, key=_begin)])
-            for logs in by_run.values()
+            _Group([self._run_sync(log, others) for log, others in run]) for run in self._runs_of(fresh)
         ]
+        wanted_id = self._options.target.run_id
+        if wanted_id and len(groups) > 1:
+            raise UsageError(
+                f"--id {wanted_id} would merge {len(groups)} runs into one", hint="give one path"
+            )
         if groups:
             n_logs = sum(len(group.logs) for group in groups)
             self._emit("found", {"n_logs": n_logs, "n_runs": len(groups), "n_bytes": n_bytes})
@@ -233,6 +259,35 @@ class Service:
                 code = UsageError.exit_code if isinstance(error, FileNotFoundError) else Error.exit_code
                 self._done(outcomes, Outcome(log, Status.FAILED, reason, code))
 
+    def _runs_of(self, fresh: Sequence[Log]) -> List[List[Tuple[Log, Others]]]:
+        """Return fresh logs by run, in order, each with the run's other segments, be those fresh or not."""
+        by_run: Dict[Tuple[str, ...], List[Log]] = {}
+        for log, seen in self._seen.items():
+            first = seen.first
+            run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
+            by_run.setdefault(run, []).append(log)
+        found = []
+        for logs in by_run.values():
+            firsts = {log: self._seen[log].first or _NOTHING for log in logs}
+            logs.sort(key=lambda log: (firsts[log].n_before, firsts[log].started_s, str(log.path)))
+            ends = {first.previous: first.previous_end for first in firsts.values()}
+            wanted = []
+            for number, log in enumerate(logs):
+                # Who does not say what he follows did not know of the others.
+                after = [other for other in logs[number + 1 :] if firsts[other].previous]
+                before = logs[:number] if firsts[log].previous else []
+                if log in fresh:
+                    wanted.append((log, Others(before, after, ends.get(_name(log), 0))))
+            if wanted:
+                found.append(wanted)
+        return found
+
+    def _without_run(self, log: Log) -> Outcome:
+        if is_damaged(log.path):
+            reason = "the record that says which run it is is damaged"
+            return Outcome(log, Status.INCOMPLETE, reason, EXIT_PARTIAL)
+        return Outcome(log, Status.EMPTY, "the log does not say which run it is: nothing was recorded")
+
     def _is_wanted(self, log: Log, first: Optional[Peek]) -> bool:
         if not log.is_online:
             return self._selection.include_offline or log.is_named
@@ -240,7 +295,7 @@ class Service:
         is_ours = first is not None and first.is_ours
         return self._selection.include_online or log.is_named or is_ours
 
-    def _run_sync(self, log: Log, first: Optional[Peek]) -> RunSync:
+    def _run_sync(self, log: Log, others: Others) -> RunSync:
         return RunSync(
             log,
             self._transport,
@@ -248,7 +303,8 @@ class Service:
             self._options,
             structured_console=self._structured_console,
             emit=self._emit,
-            first=first,
+            first=self._seen[log].first,
+            others=others,
             leases=self._leases,
             stop=self._stop,
         )
@@ -257,20 +313,30 @@ class Service:
 
     def _visit_group(self, group: _Group, outcomes: Dict[Log, Outcome]) -> None:
         """Visit the logs of a run in turn, as far as that goes now; what is done is taken off the group."""
-        while group.logs and not self._stop.is_set():
-            run = group.logs[0]
-            outcome = self._visit(run)
-            if self._live and outcome.status in (Status.RUNNING, Status.EMPTY) and len(group.logs) == 1:
-                outcomes[run.log] = outcome
+        for run in list(group.logs):
+            if self._stop.is_set():
                 return
+            outcome = self._visit(run)
+            if self._live and self._goes_on(outcome):
+                outcomes[run.log] = outcome
+                if group.waits_for(run):
+                    return
+                continue
             run.close()
-            group.logs.popleft()
+            group.logs.remove(run)
             self._done(outcomes, outcome)
-            if outcome.status in (Status.FAILED, Status.LOCKED):
+            if outcome.status in _UNFINISHED and group.waits_for(run):
                 for later in group.logs:
                     reason = f"an earlier part of the run is not uploaded: {run.log.shown}"
                     self._done(outcomes, Outcome(later.log, Status.FAILED, reason, outcome.exit_code))
                 group.logs.clear()
+                return
+
+    def _goes_on(self, outcome: Outcome) -> bool:
+        """Say whether a log that is followed is to be looked at again."""
+        if outcome.status is not Status.EMPTY:
+            return outcome.status is Status.RUNNING
+        return not has_ended(outcome.log.path, None, self._options.assume_dead_after_s, time.time())
 
     def _visit(self, run: RunSync) -> Outcome:
         try:
@@ -291,6 +357,7 @@ class Service:
 
     def _done(self, outcomes: Dict[Log, Outcome], outcome: Outcome) -> None:
         outcomes[outcome.log] = outcome
+        self._seen.setdefault(outcome.log, _Seen()).settle(outcome)
         fields = {
             "log": outcome.log.shown,
             "status": outcome.status.value,
@@ -328,20 +395,58 @@ class Service:
                     lease.renew()
 
 
+_NOTHING = Peek("", "", "", 0.0, False)
+_UNFINISHED = (Status.FAILED, Status.LOCKED, Status.RUNNING)
+
+
 class _Group:
     """The logs of one run that are still to be synced, in order."""
 
     def __init__(self, logs: Sequence[RunSync]) -> None:
-        self.logs: Deque[RunSync] = deque(logs)
+        self.logs: List[RunSync] = list(logs)
         self.due_s = 0.0  # monotonic
+
+    def waits_for(self, run: RunSync) -> bool:
+        """Say whether there are logs that have to wait until `run` is through."""
+        others = [other for other in self.logs if other is not run]
+        return bool(others) and not all(other.says_where_it_begins for other in others)
 
     def close(self) -> None:
         for run in self.logs:
             run.close()
 
 
-def _begin(entry: Tuple[float, Log, Optional[Peek]]) -> Tuple[float, str]:
-    return entry[0], str(entry[1].path)
+class _Seen:
+    """What is known of a log that was looked at."""
+
+    def __init__(self) -> None:
+        self.first: Optional[Peek] = None
+        self._was: Tuple[int, ...] = ()  # size and time of change when it was settled
+        self._retry_at_s = math.inf  # monotonic
+        self._retry_after_s = RETRY_EVERY_S[0]
+
+    def settle(self, outcome: Outcome) -> None:
+        """Note what became of it: it is due when it changes, or after a while if the trouble may pass."""
+        self._was = _signature(outcome.log)
+        self._retry_at_s = math.inf
+        if outcome.status is Status.LOCKED or outcome.exit_code == TransientError.exit_code:
+            self._retry_at_s = time.monotonic() + self._retry_after_s
+            self._retry_after_s = min(2 * self._retry_after_s, RETRY_EVERY_S[1])
+
+    def is_due(self, log: Log) -> bool:
+        return time.monotonic() >= self._retry_at_s or _signature(log) != self._was
+
+
+def _signature(log: Log) -> Tuple[int, ...]:
+    try:
+        status = os.stat(log.path)
+    except OSError:
+        return ()
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _name(log: Log) -> str:
+    return f"{log.directory.name}/{log.path.name}"
 
 
 def _without_user(base_url: str) -> str:

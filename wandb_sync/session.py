@@ -16,8 +16,10 @@ Rule 1: no I/O, no clock, no thread, no randomness: the same records and answers
 Rule 2: what a state says is true of the server: it is taken only when everything sent was acknowledged.
 Rule 3: a restored session behaves as the one that was kept; it needs the log only from `offset` on.
 Rule 4: every request may be sent again (transport rule 2); so a kill costs at most one batch sent twice.
-Rule 5: offsets on the server are ours.  The server is asked once, at the first contact with a run that goes
-        on from an earlier one; what it says of its line counts is not used otherwise.
+Rule 5: offsets on the server are ours.  Our own logs say where their lines begin; the server is asked once,
+        at the first contact with a run that goes on from one that only it knows, and when it drops rows for
+        us.
+Rule 6: what is said of the run as a whole, its summary, config and end, is said by its last segment only.
 
 To add a kind of record: a method `_<field name>`; see CONTRIBUTING.md.
 """
@@ -53,6 +55,8 @@ _NOT_UPLOADED = {
     "use_artifact": "used artifacts",
     "tbrecord": "TensorBoard directories",
 }
+# Keys of RunConfig.begin, beside the streams: the step, and when the first of our segments began.
+_STARTING_STEP, _SINCE_US = "starting_step", "since_us"
 NS_PER_S = 1_000_000_000
 # Kinds without a meaning of their own.
 _IGNORED = frozenset(("output", "final", "noop_link_artifact"))
@@ -72,6 +76,8 @@ class Wishes(NamedTuple):
     Attributes:
         replace_tags: Old tag -> new tag.
         console: Whether console output is uploaded.
+        step_policy: What becomes of rows whose step goes back: "drop" (as wandb does), "keep" (they are
+            uploaded with the step they have), "rewind" (the server drops what it has from that step on).
     """
 
     name: str = ""
@@ -80,6 +86,15 @@ class Wishes(NamedTuple):
     tags: Tuple[str, ...] = ()
     replace_tags: Mapping[str, str] = {}
     console: bool = True
+    step_policy: str = "drop"
+
+
+class Place(NamedTuple):
+    """Where an earlier segment of the run has begun and ended on the server."""
+
+    starting_step: int
+    begin: Mapping[str, int]  # lines per stream
+    end: Mapping[str, int]
 
 
 class Session:
@@ -97,6 +112,8 @@ class Session:
         starting_step: Added to the step of every row.
         n_rows, n_records, n_unreadable: Counted since the log's begin.
         not_uploaded: What we cannot upload -> how often the log has it.
+        n_late: Rows whose step went back.
+        n_lost: Records that the recorder had to give up, by its own count.
     """
 
     def __init__(
@@ -106,15 +123,21 @@ class Session:
         *,
         starting_step: Optional[int] = None,
         batch_bytes: int = BATCH_BYTES,
+        previous: Optional[Place] = None,
+        is_last: bool = True,
     ) -> None:
         """Begin at the begin of a log.
 
         Args:
             batch_bytes: Of lines per post, about.
             starting_step: For a resumed run, if somebody has asked the server for it before.
+            previous: Of the segment before this one, if that is known.
+            is_last: Whether no later segment of the run is known.
         """
         self.target = target
         self.wishes = wishes
+        self.is_last = is_last
+        self._previous = previous
         self.offset = 0
         self.run: Optional[pb.RunRecord] = None
         self.bucket: Optional[protocol.Bucket] = None
@@ -127,6 +150,8 @@ class Session:
         self.n_records = 0
         self.n_unreadable = 0
         self.not_uploaded: Dict[str, int] = {}
+        self.n_late = 0
+        self.n_lost = 0
         self.config = RunConfig()
         self.metrics = Metrics()
         self.console = Console()
@@ -136,9 +161,12 @@ class Session:
         self._batch_bytes = batch_bytes
         self._known_starting_step = starting_step
         self._earlier_runtime_s = 0.0
+        self._is_new = False  # on the server, as far as we have asked
         self._resumed_id = ""  # what the server calls the run that this log goes on with
         self._is_ours = False
-        self._offsets = {HISTORY: 0, EVENTS: 0, CONSOLE: 0}
+        self._begin: Dict[str, int] = {HISTORY: 0, EVENTS: 0, CONSOLE: 0}
+        self._offsets = dict(self._begin)
+        self._rewind_to: Optional[Dict[str, Any]] = None  # a row that waits for the server to drop others
         self._batch = Batch()
         self._alerts: List[pb.AlertRecord] = []
         self._pending_row: Dict[str, Any] = {}
@@ -163,7 +191,8 @@ class Session:
             self._add_any(payload)
         self.n_records += 1
         self.offset = end
-        return self.wants_position or self._batch.n_bytes + self._console_bytes >= self._batch_bytes
+        is_full = self._batch.n_bytes + self._console_bytes >= self._batch_bytes
+        return self.wants_position or is_full or self._rewind_to is not None
 
     def _add_row_of_known_layout(self, payload: bytes) -> bool:
         if self.starting_step:
@@ -250,6 +279,11 @@ class Session:
         return self._earlier_runtime_s
 
     @property
+    def place(self) -> Place:
+        """Where this segment stands on the server, once everything was acknowledged."""
+        return Place(self.starting_step, self._begin, self.n_lines)
+
+    @property
     def n_dropped(self) -> int:
         """Lines that were too long for the server."""
         return self._batch.n_dropped
@@ -266,8 +300,36 @@ class Session:
         for field in ("config", "summary", "telemetry", "settings", "_info"):
             kept.ClearField(field)
         self._run_changed = self.run is not None
-        self.wants_position = self.run is None and kept.resume
+        if self.run is None and kept.HasField("segment"):
+            self._follow(kept.segment)
+        elif self.run is None and kept.branch_point.run not in ("", kept.run_id):
+            self._fork(kept.branch_point)
+        elif self.run is None:
+            self.wants_position = kept.resume or kept.branch_point.run == kept.run_id != ""
         self.run = kept
+
+    def _follow(self, segment: pb.SegmentInfo) -> None:
+        """Let the lines begin where those of the earlier segments end."""
+        begin = segment.begin
+        lines = {HISTORY: begin.history, EVENTS: begin.events, CONSOLE: begin.console}
+        if self.wishes.step_policy == "keep":
+            lines[HISTORY] += begin.late_history
+        self.wants_position = segment.on_server
+        if self.wishes.step_policy == "rewind" and begin.late_history:
+            if self._previous is None:
+                raise SyncError(
+                    f"how far the run has gone back is known once {segment.previous} is synced",
+                    hint="sync that one first, or both together",
+                )
+            self.wants_position = False
+            self.starting_step = self._previous.starting_step
+            lines = dict(self._previous.end)
+        self._begin, self._offsets = lines, dict(lines)
+
+    def _fork(self, origin: pb.BranchPoint) -> None:
+        """Let the config say which run this one begins as a copy of, as wandb does."""
+        ours = self.config.values.setdefault("_wandb", {})
+        ours["branch_point"] = {"run_id": origin.run, "step": int(origin.value)}
 
     def _history(self, record: pb.HistoryRecord) -> None:
         row = row_tree(record.item)
@@ -290,10 +352,32 @@ class Session:
 
     def _footer(self, record: pb.FooterRecord) -> None:
         """A part of a row that waits for its end; the whole comes as history, unless the log ends before."""
-        if not record.HasField("pending"):
+        if record.HasField("pending"):
+            self._pending_step = record.pending.step.num
+            merge(self._pending_row, row_tree(record.pending.item))
+        if record.HasField("late"):
+            self._late(record.late)
+        if record.HasField("lost"):
+            lost = record.lost
+            self.n_lost += lost.history + lost.console + lost.stats + lost.other
+        if record.HasField("state") and not self.n_rows:
+            self.summary.go_on_from(record.state)
+
+    def _late(self, record: pb.HistoryRecord) -> None:
+        """A row whose step went back: what becomes of it is the user's wish."""
+        self.n_late += 1
+        policy = self.wishes.step_policy
+        if policy == "drop":
             return
-        self._pending_step = record.pending.step.num
-        merge(self._pending_row, row_tree(record.pending.item))
+        row = row_tree(record.item)
+        if self.starting_step or "_step" not in row:
+            self._set_step(row, record.step.num)
+        if policy == "keep":
+            self.n_rows += self._batch.add_history(text_of(row))
+        elif _integer(row["_step"]) > _integer(self.summary.tree.get("_step")):
+            self._add_row(row)  # behind the one that the server has gone back to
+        else:
+            self._rewind_to = row
 
     def _summary(self, record: pb.SummaryRecord) -> None:
         step = self.summary.tree.get("_step")
@@ -322,7 +406,7 @@ class Session:
         at_ns = _nanoseconds(record.timestamp)
         row: Dict[str, Any] = {"_wandb": "true", "_timestamp": dumps(_seconds(at_ns))}
         if self.run is not None:
-            row["_runtime"] = dumps(_seconds(at_ns - _nanoseconds(self.run.start_time)))
+            row["_runtime"] = dumps(_seconds(at_ns - _nanoseconds(self.run.start_time)) + self.run.runtime)
         for item in record.item:
             put(row, ("system." + item.key,), item.value_json)
         self._batch.add_event(text_of(row))
@@ -374,27 +458,62 @@ class Session:
         self._opened(protocol.read_bucket(response))
 
     def locate(self) -> Steps:
-        """Ask the server where a run goes on that another log has begun: step, lines, config, summary."""
+        """Ask the server where a run goes on that only it knows: step, lines, config, summary.
+
+        Raises:
+            SyncError: The server has rows that are younger than the log, and nobody knows where they began.
+        """
         self.wants_position = False
         run = self._known_run()
         entity = self.target.entity or run.entity
         project = self.target.project or run.project
-        response = yield protocol.run_resume_status(entity, project, self.target.run_id or run.run_id)
-        status = protocol.read_resume_status(response)
-        if status is None:
+        where = (entity, project, self.target.run_id or run.run_id)
+        if run.HasField("branch_point"):
+            response = yield protocol.rewind_run(*where, run.branch_point.value)
+            self._begin = _lines_of(rewound := protocol.read_rewound(response))
+            self._offsets = dict(self._begin)
+            self._take_over(rewound)
             return
-        self._resumed_id = status.id
-        self._earlier_runtime_s = status.runtime_s
+        response = yield protocol.run_resume_status(*where)
+        status = protocol.read_resume_status(response)
+        self._is_new = status is None
+        first = run.segment.first_start_time if run.HasField("segment") else run.start_time
+        since_us = _nanoseconds(first) // 1000
+        begin = RunConfig.begin_on_server(status.config) if status is not None else {}
+        if begin.get(_SINCE_US) != since_us:  # else it was noted by an upload of this segment, or of another
+            begin = self._begin_behind(status, since_us) if status is not None else {}
+            begin = {_STARTING_STEP: 0, HISTORY: 0, EVENTS: 0, CONSOLE: 0, **begin, _SINCE_US: since_us}
+        self.config.begin = begin
+        self.starting_step = begin[_STARTING_STEP]
+        self._begin = {name: n + begin[name] for name, n in self._begin.items()}
+        self._offsets = dict(self._begin)
+        if status is not None and any(begin[name] for name in self._begin):  # else all that it has is ours
+            self._take_over(status)
+
+    def _begin_behind(self, status: protocol.ResumeStatus, since_us: int) -> Dict[str, int]:
+        """Return where the run's first segment begins on a server that has rows of somebody else's.
+
+        The syncer notes that in the run's config, so that it is known wherever the others are synced from.
+        """
+        lines = _lines_of(status)
         next_step = 0 if status.last_step is None or not status.n_history else status.last_step + 1
-        n_history = status.n_history
-        if self._known_starting_step is None:
-            # Rows of our own logs may have gone on from the earlier part's step already.
-            self.starting_step = max(0, next_step - (run.starting_step if self._is_ours else 0))
-        else:
+        if self._known_starting_step is not None:
             # An earlier upload, by another client, has begun here: what it brought is written again in its
             # place.
-            n_history = max(0, n_history - max(0, next_step - self._known_starting_step))
-        self._offsets = {HISTORY: n_history, EVENTS: status.n_events, CONSOLE: status.n_console}
+            lines[HISTORY] = max(0, status.n_history - max(0, next_step - self._known_starting_step))
+            return {_STARTING_STEP: self._known_starting_step, **lines}
+        if status.last_row_at_s * 1e6 > since_us:
+            raise SyncError(
+                f"the server has rows of run {self._known_run().run_id} that are younger than this log: it "
+                "was uploaded before, and where its rows begin there is noted nowhere any more",
+                hint="restore the log's .syncstate or .checkpoint, or upload it as another run with --id",
+            )
+        return {_STARTING_STEP: next_step, **lines}
+
+    def _take_over(self, status: protocol.ResumeStatus) -> None:
+        """Keep what the server knows of the run and the log does not."""
+        self._resumed_id = status.id
+        self._earlier_runtime_s = status.runtime_s
         self.config.merge_from_server(status.config)
         self._config_memo = (-1, "")
         for key, value in status.summary.items():
@@ -410,6 +529,8 @@ class Session:
         assert self.bucket is not None, "flush before open"
         yield from self._changed_parameters()
         yield from self._posts({"uploaded": list(uploaded)} if uploaded else {})
+        if self._rewind_to is not None:
+            yield from self._rewind(self._rewind_to)
         while self._alerts:
             alert = self._alerts[0]
             where = (self.bucket.entity, self.bucket.project, self.bucket.name)
@@ -433,14 +554,33 @@ class Session:
             if self._is_ours and isinstance(runtime, str):
                 put(self.summary.tree, ("_wandb", "runtime"), str(_integer(runtime)))
 
-    def finish(self, uploaded: Sequence[str] = ()) -> Steps:
-        """Send what is left, and that the run is complete; `end` was called before."""
+    def finish(self, uploaded: Sequence[str] = (), later_exit_code: Optional[int] = None) -> Steps:
+        """Send what is left, and that the run is complete; `end` was called before.
+
+        Args:
+            later_exit_code: Of the run's last segment, if this is an earlier one that has arrived after it.
+        """
         assert self.bucket is not None and self._final_exit_code is not None, "finish before open or end"
         yield from self._changed_parameters()
-        if self._alerts:
+        if self._alerts or self._rewind_to is not None:
             yield from self.flush()
         closing: Dict[str, Any] = {"uploaded": list(uploaded)} if uploaded else {}
-        yield from self._posts({**closing, "complete": True, "exitcode": self._final_exit_code})
+        exit_code = self._final_exit_code if self.is_last else later_exit_code
+        if exit_code is not None:
+            closing.update(complete=True, exitcode=exit_code)
+        yield from self._posts(closing)
+
+    def _rewind(self, row: Dict[str, Any]) -> Steps:
+        """Let the server drop its rows from the row's step on; then the row comes behind what is left."""
+        assert self.bucket is not None
+        step = _integer(row["_step"]) - 1
+        where = (self.bucket.entity, self.bucket.project, self.bucket.name)
+        response = yield protocol.rewind_run(*where, step)
+        self._offsets[HISTORY] = protocol.read_rewound(response).n_history
+        self._rewind_to = None
+        self._sent_summary = ""  # the server has made one of its own
+        self._add_row(row)
+        yield from self._posts({})
 
     def _opened(self, bucket: protocol.Bucket) -> None:
         run = self._known_run()
@@ -452,6 +592,12 @@ class Session:
         self._run_changed = False
 
     def _upsert_all(self, run: pb.RunRecord, bucket_id: str) -> Request:
+        if not self.is_last and not self._is_new:
+            return protocol.upsert_bucket(
+                name=self.target.run_id or run.run_id,
+                project=self.target.project or run.project or None,
+                entity=self.target.entity or run.entity or None,
+            )
         wishes = self.wishes
         environment = self.config.environment
         tags = [wishes.replace_tags.get(tag, tag) for tag in (wishes.tags or run.tags)]
@@ -476,6 +622,8 @@ class Session:
     def _changed_parameters(self) -> Steps:
         assert self.bucket is not None
         run = self._known_run()
+        if not self.is_last:
+            return
         if self._run_changed:
             response = yield self._upsert_all(run, self.bucket.id)
             self._opened(protocol.read_bucket(response))
@@ -491,7 +639,7 @@ class Session:
     def _posts(self, closing: Mapping[str, Any]) -> Steps:
         assert self.bucket is not None
         summary = self.summary.text()
-        if summary != self._sent_summary and self.summary.tree:
+        if summary != self._sent_summary and self.summary.tree and self.is_last:
             self._batch.summary = summary
         batch, self._batch = self._batch, Batch()
         self._batch.n_dropped = batch.n_dropped
@@ -541,7 +689,12 @@ class Session:
             "summary": self.summary.state(),
             "console": self.console.state(),
             "is_ours": self._is_ours,
+            "begin": self._begin,
+            "place": list(self.place),
             "offsets": self._offsets,
+            "step_policy": self.wishes.step_policy,
+            "n_late": self.n_late,
+            "n_lost": self.n_lost,
             "pending_row": self._pending_row,
             "pending_step": self._pending_step,
             "last_at_us": self._last_at_us,
@@ -555,6 +708,7 @@ class Session:
         wishes: Wishes = Wishes(),
         *,
         batch_bytes: int = BATCH_BYTES,
+        is_last: bool = True,
     ) -> Session:
         """Return the session that `state` was taken of.  `open` it again before anything is sent.
 
@@ -563,7 +717,7 @@ class Session:
         """
         if state.get("version") != STATE_VERSION:
             raise SyncError(f"the checkpoint's state has version {state.get('version')}, not {STATE_VERSION}")
-        session = cls(target, wishes, batch_bytes=batch_bytes)
+        session = cls(target, wishes, batch_bytes=batch_bytes, is_last=is_last)
         session.offset = state["offset"]
         session.run = pb.RunRecord.FromString(base64.b64decode(state["run"]))
         session.bucket = protocol.Bucket(*state["bucket"])
@@ -580,12 +734,19 @@ class Session:
         session._summary_tree = Summary.restore(state["summary"])
         session.console = Console.restore(state["console"])
         session._is_ours = state["is_ours"]
+        session._begin = dict(state["begin"])
         session._offsets = dict(state["offsets"])
+        session.n_late = state["n_late"]
+        session.n_lost = state["n_lost"]
         session._batch.n_dropped = state["n_dropped"]
         session._pending_row = dict(state["pending_row"])
         session._pending_step = state["pending_step"]
         session._last_at_us = state["last_at_us"]
         return session
+
+
+def _lines_of(status: protocol.ResumeStatus) -> Dict[str, int]:
+    return {HISTORY: status.n_history, EVENTS: status.n_events, CONSOLE: status.n_console}
 
 
 def _seconds(nanoseconds: int) -> float:

@@ -18,7 +18,7 @@ import json
 import math
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
-from wandb.proto.record_pb2 import MetricRecord, SummaryRecord
+from wandb.proto.record_pb2 import MetricRecord, RunState, SummaryRecord
 from wandb_sync.json_tree import (
     Tree,
     dumps,
@@ -30,6 +30,7 @@ from wandb_sync.json_tree import (
     put_node,
     remove,
     text_of,
+    tidy,
 )
 from wandb_sync.metrics import Metrics
 
@@ -62,6 +63,19 @@ class Summary:
         # A record with a step, or with the run's time, is the recorder's own word and not the user's.
         if "_step" not in names and "_wandb.runtime" not in names:
             self._set_by_user.update(names)
+
+    def go_on_from(self, state: RunState) -> None:
+        """Take over what earlier segments have seen; the values themselves come in a record of their own."""
+        for item in state.aggregates:
+            low, high = _number(item.low_json), _number(item.high_json)
+            self._folded[item.name] = _Fold(
+                first if isinstance(first := tidy(item.first_json), str) else "",
+                item.count,
+                item.total,
+                math.inf if low is None else low,
+                -math.inf if high is None else high,
+            )
+        self._set_by_user.update(state.set_by_user)
 
     def redefine(self, definition: MetricRecord) -> None:
         """Shape the metric by its definition again, though the user has set it: the definition is newer."""

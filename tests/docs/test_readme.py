@@ -7,6 +7,7 @@ one that runs all tests is what CI itself calls.
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAIN = """
 import time, wandb
 with wandb.init(project="readme", config={"lr": 0.1}) as run:
-    for step in range(60):
+    for step in range(run.step, 60):
         run.log({"loss": 1 / (step + 1)})
         print("step", step, flush=True)
         time.sleep(float(__import__("os").environ.get("PAUSE_S", "0")))
@@ -176,6 +177,43 @@ def test_the_slurm_job_ends_in_order_at_sigterm_and_the_next_job_uploads_it(shel
     assert view.kinds()[-1] == "exit" and view.of("run")[0].display_name == "train-42"
     run(sync, shell)
     assert n_rows(live_mock_server) == [len(view.rows())]
+
+
+def test_the_job_that_is_requeued_and_killed_goes_on_with_its_run(shell, live_mock_server) -> None:
+    """With a stand-in for the scheduler that really kills the job and starts it again."""
+    Path("job.sh").write_text(block("sbatch", "--requeue"))
+    scontrol = Path(shell["PATH"].partition(":")[0]) / "scontrol"
+    scontrol.write_text('#!/bin/sh\necho "$*" >> requeued\n')
+    scontrol.chmod(0o755)
+
+    def start(restarts: int) -> "subprocess.Popen[bytes]":
+        environ = {**shell, "PAUSE_S": "0.03", "SLURM_RESTART_COUNT": str(restarts)}
+        job = subprocess.Popen(
+            ["bash", "job.sh"], env=environ, stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert job.stdout is not None and job.stdout.readline()
+        return job
+
+    for restarts, signum in enumerate((signal.SIGUSR1, signal.SIGKILL)):
+        job = start(restarts)
+        time.sleep(0.3)
+        if signum == signal.SIGKILL:
+            os.killpg(job.pid, signum)  # the node is gone
+        else:
+            job.send_signal(signum)  # the time is nearly over
+        job.communicate(timeout=60)
+        assert signum == signal.SIGKILL or Path("requeued").read_text() == "requeue 42\n"
+    last = start(2)
+    last.communicate(timeout=60)
+    views = [LogView(path) for path in sorted(Path("wandb").glob("offline-run-*"))]
+    assert len(views) == 3 and len({view.of("run")[0].run_id for view in views}) == 1
+    assert [view.kinds().count("preempting") for view in views] == [1, 0, 0]
+    assert views[0].of("exit")[0].exit_code == 143 and not views[1].of("exit")
+    run(block("sbatch", "--job-name=sync"), shell)
+    (found,) = live_mock_server.runs()
+    end = live_mock_server.run(found["entity"], found["project"], found["name"])
+    assert [json.loads(line)["_step"] for line in end["history"]] == list(range(60))
+    assert end["state"] == "finished"
 
 
 @pytest.mark.docs

@@ -250,23 +250,38 @@ class SimulatedServer:
         model = {"id": "x", "name": key[1], "entity": {"id": "x", "name": key[0]}, "bucket": None}
         run = self.runs.get(key)
         if run is not None:
-            history, events = run.stream("wandb-history.jsonl"), run.stream("wandb-events.jsonl")
-            model["bucket"] = {  # type: ignore[assignment]
-                "id": run.id,
-                "name": run.name,
-                "displayName": run.fields["displayName"],
-                "summaryMetrics": json.dumps(run.summary),
-                "logLineCount": len(run.console),
-                "historyLineCount": len(history),
-                "eventsLineCount": len(events),
-                "historyTail": json.dumps(history[-1:]),
-                "eventsTail": json.dumps(events[-1:]),
-                "config": json.dumps(run.config),
-                "tags": run.fields.get("tags"),
-                "notes": run.fields.get("notes"),
-                "wandbConfig": json.dumps({"t": run.config.get("_wandb", {}).get("value", {}).get("t")}),
-            }
+            model["bucket"] = self._progress(run)  # type: ignore[assignment]
         return {"model": model}
+
+    def _RewindRun(self, variables: Dict[str, Any]) -> Any:
+        key = (variables.get("entity") or DEFAULT_ENTITY, variables["project"], variables["runName"])
+        run = self.runs[key]
+        rows = run.stream("wandb-history.jsonl")
+        kept = [n for n, row in enumerate(rows, 1) if json.loads(row)["_step"] <= variables["metricValue"]]
+        run.lines["wandb-history.jsonl"] = dict(enumerate(rows[: max(kept, default=0)]))
+        return {"rewindRun": {"rewoundRun": self._progress(run)}}
+
+    def _progress(self, run: Run) -> Dict[str, Any]:
+        tails, counts = {}, {}  # segments may arrive in any order: there may be holes
+        for name in ("wandb-history.jsonl", "wandb-events.jsonl", "output.log"):
+            lines = run.lines.get(name, {})
+            counts[name] = max(lines, default=-1) + 1
+            tails[name] = [lines[max(lines)]] if lines else []
+        return {
+            "id": run.id,
+            "name": run.name,
+            "displayName": run.fields["displayName"],
+            "summaryMetrics": json.dumps(run.summary),
+            "logLineCount": counts["output.log"],
+            "historyLineCount": counts["wandb-history.jsonl"],
+            "eventsLineCount": counts["wandb-events.jsonl"],
+            "historyTail": json.dumps(tails["wandb-history.jsonl"]),
+            "eventsTail": json.dumps(tails["wandb-events.jsonl"]),
+            "config": json.dumps(run.config),
+            "tags": run.fields.get("tags"),
+            "notes": run.fields.get("notes"),
+            "wandbConfig": json.dumps({"t": run.config.get("_wandb", {}).get("value", {}).get("t")}),
+        }
 
     def _CreateRunFiles(self, variables: Dict[str, Any]) -> Any:
         run = self.runs[variables["entity"], variables["project"], variables["run"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 from urllib.parse import quote
@@ -151,6 +153,45 @@ def browser(chromium: Browser, mock_server: Any) -> Browser:
     chromium.wait_for("location.pathname === '/' && document.body.dataset.ready === 'yes'")
     chromium.complaints.clear()
     return chromium
+
+
+# The y of the pixels that have the curve's colour, in the column of pixels `x` of the canvas of a curve.
+INK = """(key, x) => { const c = [...document.querySelectorAll('figure')].find((f) => f.dataset.key === key)
+    .querySelector('canvas'), scale = c.width / c.clientWidth;
+    const data = c.getContext('2d').getImageData(Math.round(x * scale), 0, 1, c.height).data, found = [];
+    for (let i = 0; i < data.length; i += 4) if (data[i + 2] > data[i] + 90) found.push(i / 4);
+    return found; }"""
+MODULE = "import('/static/{}.js').then((m) => {})"  # with a module of the page's: what an expression of it is
+
+
+def draw(server: Any, run_id: str, rows: List[Dict[str, Any]], offset: int = 0) -> None:
+    """A run of which only the history matters."""
+    server.graphql(UPSERT, {"input": {"modelName": "shop", "name": run_id}})
+    content = [json.dumps({"_step": i, "_runtime": i * 2.0, **row}) for i, row in enumerate(rows, offset)]
+    body = {"files": {"wandb-history.jsonl": {"offset": offset, "content": content}}}
+    server.call("POST", f"/files/local/shop/{run_id}/file_stream", body)
+
+
+def caption(key: str) -> str:
+    return f"""[...document.querySelectorAll('figure')].find((f) => f.dataset.key === {json.dumps(key)})
+        ?.querySelector('.value').innerText"""
+
+
+def drag(browser: Browser, key: str, begin: float, end: float) -> None:
+    """Drag over a part of a curve's canvas; 0 is its left end and 1 its right."""
+    left, top, width = browser.js(f"""(() => {{ const r = [...document.querySelectorAll('figure')]
+        .find((f) => f.dataset.key === {json.dumps(key)}).querySelector('canvas').getBoundingClientRect();
+        return [r.left, r.top, r.width]; }})()""")
+    for kind, part in (("mousePressed", begin), ("mouseMoved", end), ("mouseReleased", end)):
+        browser.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=left + part * width,
+            y=top + 60,
+            button="left",
+            buttons=1,
+            clickCount=1,
+        )
 
 
 def record(server: Any, run_id: str, n_rows: int = 200, project: str = "shop", **fields: Any) -> None:
@@ -346,3 +387,201 @@ def test_a_hundred_thousand_rows_are_drawn_from_few_points(browser: Browser, moc
         ".then((a) => a.curves.loss.x.length)"
     )
     assert 500 < sent <= 1000
+
+
+def test_a_line_does_not_run_over_a_gap_and_a_run_that_ends_in_nan_says_so(
+    browser: Browser, mock_server: Any
+) -> None:
+    rows = [{"a": math.nan if 40 < i < 60 or i == 99 else 1.0, "b": math.inf} for i in range(100)]
+    draw(mock_server, "r1", rows)
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for(f"{caption('a')} === 'NaN (20 not finite)' && {caption('b')}.startsWith('Infinity')")
+    width = browser.js("document.querySelector('canvas').clientWidth")
+    ink = [browser.js(f"({INK})('a', {width * part})") for part in (0.3, 0.5, 0.8)]
+    assert ink[0] and not ink[1] and ink[2]
+    strokes = MODULE.format("chart", "m.strokes([null, 1, 2, null, 3])")
+    assert browser.js(strokes) == [[1, 2], [4]]
+    smoothed = MODULE.format("chart", "m.smoothed([null, 1, null, 1], 0.9)")
+    assert browser.js(smoothed) == pytest.approx([None, 1, None, 1])
+
+
+def test_a_late_answer_does_not_take_the_place_of_a_newer_one(browser: Browser, mock_server: Any) -> None:
+    draw(mock_server, "r1", [{"a": i} for i in range(100)])
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for(f"{caption('a')} === '99'")
+    browser.js("""const real = window.fetch; window.fetch = async (url, options) => {
+        const answer = await real(url, options);
+        if (String(url).includes('low=')) {
+            await new Promise((resolve) => setTimeout(resolve, 500)); window.late = true; }
+        return answer; }; 0""")
+    drag(browser, "a", 0.2, 0.5)
+    browser.js(
+        "[...document.querySelectorAll('button')].find((b) => b.innerText === 'Show all of x').click()"
+    )
+    browser.wait_for("window.late && new Promise((resolve) => setTimeout(() => resolve(true), 200))")
+    assert browser.js(caption("a")) == "99"
+    browser.js("window.fetch = real; 0")
+
+
+def test_after_a_zoom_all_charts_show_the_range_that_was_chosen(browser: Browser, mock_server: Any) -> None:
+    draw(mock_server, "r1", [{"a": i, **({"b": i} if i % 30 == 0 else {})} for i in range(101)])
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for(f"{caption('a')} === '100' && {caption('b')} === '90'")
+    drag(browser, "a", 0.3, 0.6)
+    browser.wait_for(f"{caption('a')} !== '100' && !{caption('a')}.includes(':')")
+    # A point at the left end of what was chosen is at the left end of both.
+    drawn = MODULE.format(
+        "chart",
+        """{ const chart = new m.Chart(document.querySelectorAll('canvas')[1],
+            { onRange() {}, onHover() {} });
+        chart.set({ x: [0, 50, 90], y: [1, 2, 3] }, { range: [20, 60] });
+        return [chart.range.xl, chart.range.xh, chart.xTicks(() => 20).length]; }""",
+    )
+    low, high, n_ticks = browser.js(drawn)
+    assert (low, high) == (20, 60) and n_ticks >= 5
+    assert browser.complaints == []
+
+
+def test_a_logarithmic_axis_leaves_out_what_it_has_no_place_for_and_says_so(
+    browser: Browser, mock_server: Any
+) -> None:
+    draw(mock_server, "r1", [{"a": -1.0 if 40 < i < 60 else 1.0 + i} for i in range(100)])
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for(caption("a"))
+    browser.js("window.said = []; const fill = CanvasRenderingContext2D.prototype.fillText; 0")
+    browser.js(
+        "CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {"
+        " window.said.push(text); return fill.call(this, text, ...rest); }; 0"
+    )
+    browser.js("document.querySelector('input[type=checkbox]').click()")
+    said = browser.js("window.said")
+    assert "values ≤ 0 are not shown" in said and {"1", "10", "100"} <= set(said)
+    width = browser.js("document.querySelector('canvas').clientWidth")
+    ink = [browser.js(f"({INK})('a', {width * part})") for part in (0.3, 0.55, 0.9)]
+    assert ink[0] and not ink[1] and ink[2]
+
+
+@pytest.mark.parametrize(
+    "axis, expected",
+    [
+        ("m.logTicks(1, 100, 5)", ["1", "2", "5", "10", "20", "50", "100"]),
+        ("m.logTicks(1e-6, 1e3, 5)", ["1e-6", "0.0001", "0.01", "1", "100"]),
+        ("m.logTicks(11, 14, 3)", ["11", "12", "13", "14"]),
+    ],
+)
+def test_logarithmic_marks_stand_at_round_numbers(browser: Browser, axis: str, expected: List[str]) -> None:
+    assert browser.js(MODULE.format("ticks", f"{axis}.map((t) => t.text)")) == expected
+
+
+@pytest.mark.parametrize(
+    "step, low, high, expected",
+    [
+        (500, 123456789, 123458789, ["123457000", "123457500"]),
+        (500, 1e15, 1e15 + 1000, ["1000000000000000", "1000000000000500"]),
+        (0.05, -0.1, 0.1, ["-0.10", "-0.05", "0.00"]),
+        (2e8, 0, 1e9, ["0", "2e8", "4e8"]),
+        (5e-8, 0, 2e-7, ["0", "5e-8", "1e-7"]),
+        (1e-300, 0, 2e-300, ["0", "1e-300"]),
+    ],
+)
+def test_neighbouring_marks_differ_in_what_is_written_at_them(
+    browser: Browser, step: float, low: float, high: float, expected: List[str]
+) -> None:
+    expression = f"m.ticks({low!r}, {high!r}, {step!r}).map(m.texts({step!r}, {low!r}, {high!r}))"
+    found = browser.js(MODULE.format("ticks", expression))
+    assert len(set(found)) == len(found)
+    assert found[: len(expected)] == expected
+
+
+def test_a_rewind_that_ends_at_as_many_rows_is_seen(browser: Browser, mock_server: Any) -> None:
+    draw(mock_server, "r1", [{"a": i} for i in range(10)])
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    browser.wait_for(f"{caption('a')} === '9'")
+    draw(mock_server, "r1", [{"a": 77} for i in range(5)], offset=5)
+    browser.wait_for(f"{caption('a')} === '77'")
+
+
+def test_a_narrow_page_is_not_wider_than_the_screen(browser: Browser, mock_server: Any) -> None:
+    draw(mock_server, "r1", [{"very/long/name/" + "of/a/curve/" * 12: i} for i in range(3)])
+    browser.call(
+        "Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=False
+    )
+    try:
+        for path in ("/", "/local/shop", "/local/shop/runs/r1"):
+            browser.go(mock_server.base_url + path)
+            assert browser.js("document.documentElement.scrollWidth") == 400
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_list_of_runs_is_sent_again_only_if_something_in_it_changed(mock_server: Any) -> None:
+    config = {f"c{i:02}": {"value": i} for i in range(40)}
+    record(mock_server, "a1", config=json.dumps(config))
+    path = "/page/runs/local/shop"
+    answer = mock_server.call("GET", path)
+    assert answer["keys"]["config"] == [f"c{i:02}" for i in range(12)] == list(answer["runs"][0]["config"])
+    assert len(mock_server.call("GET", f"{path}?columns=all")["keys"]["config"]) == 40
+    version = f'"{mock_server.backend.store.runs_version("local", "shop")}"'
+
+    def changed() -> bool:
+        try:
+            mock_server.call("GET", path, headers={"If-None-Match": version})
+            return True
+        except urllib.error.HTTPError as error:
+            error.close()
+            assert error.code == 304
+            return False
+
+    assert not changed()
+    record(mock_server, "b1", project="other")
+    assert not changed()
+    record(mock_server, "a2")
+    assert changed()
+
+
+def test_all_columns_are_shown_on_demand(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "a1", config=json.dumps({f"c{i:02}": {"value": i} for i in range(20)}))
+    browser.go(f"{mock_server.base_url}/local/shop")
+    last = "[...document.querySelectorAll('th')].pop().innerText"
+    assert browser.js(last) == "config.c11"
+    browser.js("document.querySelector('input[type=checkbox]').click()")
+    browser.wait_for(f"{last} === 'config.c19'")
+    browser.js("document.querySelector('input[type=checkbox]').click()")
+    browser.wait_for(f"{last} === 'config.c11'")
+    assert browser.complaints == []
+
+
+def test_a_link_on_another_site_leads_to_the_run(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1")
+    elsewhere = mock_server.base_url.replace("127.0.0.1", "localhost")
+    browser.call("Page.navigate", url=f"{elsewhere}/healthz")
+    browser.wait_for("location.hostname === 'localhost' && document.readyState === 'complete'")
+    browser.js(
+        f"const a = document.createElement('a'); a.href = '{mock_server.base_url}/local/shop/runs/r1';"
+        " document.body.append(a); a.click()"
+    )
+    browser.wait_for("location.pathname === '/local/shop/runs/r1' && document.body.dataset.ready === 'yes'")
+
+
+@pytest.mark.parametrize(
+    "wanted, reached",
+    [
+        ("/local/shop", "/local/shop"),
+        ("/local/shop/runs/r1?x=1#console", "/local/shop/runs/r1?x=1#console"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("", "/"),
+    ],
+)
+def test_who_is_logged_in_already_is_led_on_within_this_server_only(
+    mock_server: Any, wanted: str, reached: str
+) -> None:
+    session = mock_server.backend.access.new_session()
+    cookie = f"wandb_session_{mock_server.backend.store.secret('instance')[:8]}={session}"
+    connection = http.client.HTTPConnection(mock_server.base_url[len("http://") :], timeout=60)
+    connection.request("GET", f"/login?next={quote(wanted, safe='')}", headers={"Cookie": cookie})
+    answer = connection.getresponse()
+    connection.close()
+    assert (answer.status, answer.headers["Location"]) == (303, reached)

@@ -10,8 +10,10 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -19,6 +21,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
+
+from click.testing import CliRunner
+
+from wandb.cli import server as cli
 
 UPSERT = """mutation UpsertBucket($input: UpsertBucketInput!) { upsertBucket(input: $input) {
     inserted bucket { id name displayName config tags state historyLineCount
@@ -30,6 +36,9 @@ RESUME = """query RunResumeStatus($project: String, $entity: String, $name: Stri
     model(name: $project, entityName: $entity) { id name bucket(name: $name, missingOk: true) {
     id name summaryMetrics displayName logLineCount historyLineCount eventsLineCount historyTail eventsTail
     config tags notes wandbConfig(keys: ["t"]) } } }"""
+
+
+NAMES = ("wandb-history.jsonl", "wandb-events.jsonl", "output.log")
 
 
 def upsert(server: Any, **fields: Any) -> Dict[str, Any]:
@@ -274,7 +283,10 @@ def test_a_packed_body_is_unpacked_within_the_limit(mock_server: Any) -> None:
         {"files": {"output.log": {"offset": 10**15, "content": ["x"]}}},
         {"files": {"output.log": {"offset": 0, "content": [1]}}},
         {"files": {"wandb-summary.json": {"offset": 0, "content": ["not json"]}}},
+        {"files": {"wandb-summary.json": {"offset": 0, "content": ["[" * 600 + "]" * 600]}}},
         {"exitcode": "0"},
+        {"exitcode": 10**30},
+        {"exitcode": True},
         {"uploaded": [1]},
     ],
     ids=lambda body: str(body)[:40],
@@ -301,6 +313,38 @@ def test_resuming_is_told_what_there_is(mock_server: Any) -> None:
     assert json.loads(bucket["historyTail"])[-1] == '{"_step": 24}' and bucket["eventsTail"] == "[]"
     assert json.loads(bucket["wandbConfig"]) == {"t": {"1": [1]}}
     assert (bucket["summaryMetrics"], bucket["tags"]) == ('{"_step": 24}', ["x"])
+
+
+def test_segments_may_arrive_in_any_order(mock_server: Any) -> None:
+    upsert(mock_server)
+    row = '{"_step": %d, "a": %d}'
+    rows = [row % (i, i) for i in range(12)]
+    post(mock_server, {"files": {name: {"offset": 8, "content": rows[8:]} for name in NAMES}})
+    state = mock_server.run("local", "p", "r")
+    for stream in ("history", "events", "console"):
+        assert state[stream] == [None] * 8 + rows[8:] and state["counts"][stream] == 12
+    ask = {"project": "p", "entity": "local", "name": "r"}
+    bucket = mock_server.graphql(RESUME, ask)["model"]["bucket"]
+    assert json.loads(bucket["historyTail"]) == json.loads(bucket["eventsTail"]) == rows[8:]
+    curve = "/page/curves/local/p/r/history?key=a"
+    assert mock_server.call("GET", curve)["curves"]["a"]["y"] == [8, 9, 10, 11]
+    assert [line["n"] for line in mock_server.call("GET", "/page/console/local/p/r")["lines"]] == [
+        8,
+        9,
+        10,
+        11,
+    ]
+    post(mock_server, {"files": {name: {"offset": 0, "content": rows[:8]} for name in NAMES}})
+    assert mock_server.run("local", "p", "r")["history"] == rows
+    assert mock_server.call("GET", curve)["curves"]["a"]["y"] == list(range(12))
+
+
+def test_a_long_hole_is_harmless_and_an_absurd_one_is_refused(mock_server: Any) -> None:
+    upsert(mock_server)
+    post(mock_server, lines("wandb-history.jsonl", 3_000_000, '{"_step": 3000000, "a": 1}'))
+    history = mock_server.run("local", "p", "r")["history"]
+    assert len(history) == 3_000_001 and history[-2:] == [None, '{"_step": 3000000, "a": 1}']
+    assert refused(mock_server, lines("wandb-history.jsonl", 13_000_002, "{}")) == 400
 
 
 def test_rewinding_forgets_later_rows(mock_server: Any) -> None:
@@ -339,6 +383,37 @@ def test_files_are_uploaded_replaced_and_read_back(mock_server: Any) -> None:
         assert (status, body) == (200, data)
 
 
+def test_a_download_is_whole_while_the_file_is_replaced(mock_server: Any) -> None:
+    upsert(mock_server)
+    path = uploaded(mock_server, {"f": b"0" * 3_000_000})[0][len(mock_server.base_url) :]
+    key = {"Authorization": "Basic " + base64.b64encode(b"api:" + mock_server.api_key.encode()).decode()}
+    ended = threading.Event()
+
+    def replace() -> None:
+        while not ended.is_set():
+            raw(mock_server, "PUT", path, os.urandom(1) * 3_000_000)
+
+    replacing = threading.Thread(target=replace)
+    replacing.start()
+    try:
+        for _ in range(100):
+            status, body = raw(mock_server, "GET", "/files/local/p/r/f", **key)
+            assert status == 200 and body == body[:1] * 3_000_000
+    finally:
+        ended.set()
+        replacing.join()
+
+
+def test_a_file_whose_bytes_are_gone_is_404(mock_server: Any) -> None:
+    upsert(mock_server)
+    uploaded(mock_server, {"f": b"x"})
+    next((mock_server.folder / "blobs").glob("??/*")).unlink()
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        mock_server.call("GET", "/files/local/p/r/f")
+    caught.value.close()
+    assert caught.value.code == 404
+
+
 def test_an_upload_address_cannot_be_bent_to_another_file(mock_server: Any) -> None:
     upsert(mock_server)
     url = uploaded(mock_server, {"a.txt": b"x"})[0]
@@ -368,6 +443,60 @@ def test_a_deleted_run_takes_its_files_along_but_not_those_of_others(mock_server
     blobs = [path for path in (mock_server.folder / "blobs").glob("??/*")]
     assert {path.read_bytes() for path in blobs} == {b"shared", b"s"}
     assert refused(mock_server, {}) == 404
+
+
+def test_the_number_of_a_deleted_run_is_not_given_to_another(mock_server: Any) -> None:
+    old = upsert(mock_server)
+    address = uploaded(mock_server, {"f": b"x"})[0][len(mock_server.base_url) :]
+    curve = "/page/curves/local/p/r/history?key=a"
+    post(mock_server, lines("wandb-history.jsonl", 0, *['{"_step": 1, "a": 1000}'] * 5))
+    mock_server.call("GET", curve)
+    mock_server.call("DELETE", "/api/runs/local/p/r")
+    assert upsert(mock_server)["id"] != old["id"]
+    post(mock_server, lines("wandb-history.jsonl", 0, *['{"_step": 1, "a": 7}'] * 5))
+    assert mock_server.call("GET", curve)["curves"]["a"]["y"] == [7] * 5
+    assert raw(mock_server, "PUT", address, b"of the old run")[0] == 404
+    body = {"query": UPSERT, "variables": {"input": {"id": old["id"], "displayName": "hijacked"}}}
+    assert "no run with the id" in mock_server.call("POST", "/graphql", body)["errors"][0]["message"]
+    assert mock_server.run("local", "p", "r")["files"] == {}
+
+
+def test_half_a_surrogate_pair_is_kept_in_json_and_replaced_in_plain_text(mock_server: Any) -> None:
+    half = "\ud83d"
+    config = json.dumps({"a": {"value": half}}, ensure_ascii=False)
+    made = upsert(mock_server, displayName=f"x{half}", notes=half, tags=[half], config=config)
+    assert (made["displayName"], made["tags"]) == ("x\ufffd", [half])
+    summary = json.dumps({"s": half}, ensure_ascii=False)
+    post(mock_server, {"files": {"wandb-summary.json": {"content": [summary]}}, "uploaded": [half]})
+    state = mock_server.run("local", "p", "r")
+    assert (state["config"]["a"]["value"], state["summary"]["s"], state["notes"]) == (half, half, "\ufffd")
+    assert mock_server.graphql(RESUME, {"project": "p", "name": half})["model"]["bucket"] is None
+    for path in ("/page/runs/local/p", "/page/run/local/p/r", "/api/runs"):
+        mock_server.call("GET", path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": base64.b64encode(b"Run:v1:" + b"9" * 26).decode()},
+        {"config": {"a": 1}},
+        {"config": '{"a":' * 600 + "1" + "}" * 600},
+        {"summaryMetrics": '{"a":' + "[" * 600 + "]" * 600 + "}"},
+    ],
+    ids=lambda fields: str(fields)[:40],
+)
+def test_what_nobody_could_store_or_read_again_is_refused(mock_server: Any, fields: Any) -> None:
+    body = {"query": UPSERT, "variables": {"input": {"modelName": "p", "name": "r", **fields}}}
+    assert mock_server.call("POST", "/graphql", body)["errors"]
+    assert mock_server.runs() == []
+
+
+def test_absurd_numbers_in_an_address_are_answered(mock_server: Any) -> None:
+    upsert(mock_server)
+    assert raw(mock_server, "PUT", f"/upload/1/{'9' * 5000}/abc/x", b"")[0] == 403
+    assert raw(mock_server, "PUT", "/upload/x/y/abc/x", b"")[0] == 403
+    for start in ("1e300", "-1e300", "9" * 30):
+        assert mock_server.call("GET", f"/page/console/local/p/r?start={start}")["lines"] == []
 
 
 def test_alerts_are_kept(mock_server: Any) -> None:
@@ -461,6 +590,41 @@ def test_status_stop_key_and_link_find_the_running_server(tmp_path: Path) -> Non
     process.stdout.close()
     process.wait()
     assert subprocess.run(command("status"), capture_output=True).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--port", "99999"], "99999"),
+        (["--dir", "no_database"], "not a database"),
+        (["--dir", "a_file/s"], "cannot be used"),
+        (["--dir", "s", "--request-log", "nowhere/log"], "--request-log"),
+        (["--dir", "s", "--host", "no.such.host.invalid"], "Cannot listen"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_what_cannot_be_started_says_why_in_one_line(tmp_path: Path, arguments: List[str], said: str) -> None:
+    (tmp_path / "no_database").mkdir()
+    (tmp_path / "no_database" / "server.db").write_text("this is a text\n" * 100)
+    (tmp_path / "a_file").write_text("")
+    command = [sys.executable, "-m", "wandb.server", "--port", "0", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_named_once_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "wandb.server", "--dir", str(tmp_path / "s"), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count(port) == 1
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("command", ["start", "status", "stop", "key", "link"])
+def test_the_help_of_each_command_has_an_example(command: str) -> None:
+    done = CliRunner().invoke(cli.server, [command, "--help"])
+    assert f"wandb server {command}" in done.output and "Example" in done.output
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:

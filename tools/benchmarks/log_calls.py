@@ -23,6 +23,13 @@ RECORDERS = {  # the table's name -> the name in children/record.py
     REAL: "wandb",
     "tensorboardX": "tensorboardX",
 }
+DURABILITY = {  # decisions 0006 and 0007; in a table of its own, because a sync holds up whoever else writes
+    FLOOR: "floor",
+    "interval (default)": "wandb",
+    "process": "wandb-process",
+    "record": "wandb-record",
+    "process, by a thread": "wandb-thread",
+}
 BLOCKS = {1: 200, 10: 100, 200: 30}  # scalars -> calls in a block: some milliseconds each
 N_ROUNDS = 24
 N_ROUNDS_QUICK = 6
@@ -33,12 +40,12 @@ MAX_ROW_BYTES = 500  # of 10 scalars
 class _Recorder:
     """One child process that records."""
 
-    def __init__(self, place: BenchPlace, name: str, n_scalars: int) -> None:
+    def __init__(self, place: BenchPlace, name: str, kind: str, n_scalars: int) -> None:
         self.name = name
         self.blocks: List[List[int]] = []  # nanoseconds per call
         self._n_calls = 0
         python = place.real_python if name == REAL else None
-        self._process = place.start("record.py", RECORDERS[name], n_scalars, python=python)
+        self._process = place.start("record.py", kind, n_scalars, python=python)
         self._cpu = CpuMeter(self._process.pid)
 
     def is_open(self) -> bool:
@@ -90,7 +97,7 @@ def tables(place: BenchPlace, quick: bool) -> List[Table]:
     """Measure, and return the table."""
     rows: List[List[Any]] = []
     for n_scalars, n_calls in BLOCKS.items():
-        figures = _measure(place, n_scalars, n_calls, N_ROUNDS_QUICK if quick else N_ROUNDS)
+        figures = _measure(place, RECORDERS, n_scalars, n_calls, N_ROUNDS_QUICK if quick else N_ROUNDS)
         for name, its in figures.items():
             ratios = its.p50_ratio, its.cpu_us / figures[FLOOR].cpu_us
             rows.append(
@@ -117,15 +124,29 @@ def tables(place: BenchPlace, quick: bool) -> List[Table]:
     if place.real_python is None:
         notes.append("WANDB_NG_REAL_PYTHON is not set: wandb itself was not measured.")
     digits = {"p50 us": 1, "p99 us": 1, "mean us": 1, "CPU us": 1, "bytes/row": 0}
-    return [Table("log(): one row, per call", columns, rows, digits, notes)]
+    return [Table("log(): one row, per call", columns, rows, digits, notes), _durability(place, quick)]
 
 
-def _measure(place: BenchPlace, n_scalars: int, n_calls: int, n_rounds: int) -> Dict[str, _Figures]:
+def _durability(place: BenchPlace, quick: bool) -> Table:
+    figures = _measure(place, DURABILITY, 10, BLOCKS[10], N_ROUNDS_QUICK if quick else N_ROUNDS)
+    rows = [
+        [name, its.p50_us, its.p99_us, its.mean_us, its.p50_ratio, its.cpu_us / figures[FLOOR].cpu_us]
+        for name, its in figures.items()
+    ]
+    columns = ["durability", "p50 us", "p99 us", "mean us", "p50 floors", "CPU floors"]
+    digits = {"p50 us": 1, "p99 us": 1, "mean us": 1}
+    notes = ["by a thread: as on file systems that may hang."]
+    return Table("log(): a row of 10 scalars, by class of durability", columns, rows, digits, notes)
+
+
+def _measure(
+    place: BenchPlace, kinds: Dict[str, str], n_scalars: int, n_calls: int, n_rounds: int
+) -> Dict[str, _Figures]:
     recorders: List[_Recorder] = []
-    for name in RECORDERS:
+    for name, kind in kinds.items():
         if name == REAL and place.real_python is None:
             continue
-        recorder = _Recorder(place, name, n_scalars)
+        recorder = _Recorder(place, name, kind, n_scalars)
         if recorder.is_open():
             recorders.append(recorder)
         else:

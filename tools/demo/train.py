@@ -10,7 +10,7 @@ import sys
 import wandb
 
 EPOCHS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-RATE, POINTS, FEATURES = 0.3, 120, 4
+RATE, POINTS, FEATURES = 0.005, 60, 4
 
 random.seed(7)
 truth = [random.gauss(0, 2) for _ in range(FEATURES)]
@@ -20,17 +20,17 @@ labels = [1 if sum(w * x for w, x in zip(truth, row)) + random.gauss(0, 1) > 0 e
 run = wandb.init(project="demo", name="logistic", config={"rate": RATE, "points": POINTS}, mode="offline")
 weights = [0.0] * FEATURES
 for epoch in range(EPOCHS):
-    loss, right, gradient = 0.0, 0, [0.0] * FEATURES
+    loss, right, guesses, gradient = 0.0, 0, [], [0.0] * FEATURES
     for row, label in zip(inputs, labels):
         guess = 1 / (1 + math.exp(-sum(w * x for w, x in zip(weights, row))))
         loss -= math.log(guess if label else 1 - guess) / POINTS
         right += (guess > 0.5) == bool(label)
+        guesses.append(guess)
         for i, x in enumerate(row):
             gradient[i] += (guess - label) * x / POINTS
     weights = [w - RATE * g for w, g in zip(weights, gradient)]
-    run.log(
-        {"loss": loss, "accuracy": right / POINTS, "weights": {f"w{i}": w for i, w in enumerate(weights)}}
-    )
-    if epoch % 20 == 0:
-        print(f"epoch {epoch:4d}  loss {loss:.4f}", flush=True)
+    named = {f"w{i}": w for i, w in enumerate(weights)}
+    run.log({"loss": loss, "accuracy": right / POINTS, "weights": named, "guesses": guesses})
+    if epoch % 500 == 0:
+        print(f"epoch {epoch:5d}  loss {loss:.4f}", flush=True)
 run.finish()

@@ -6,6 +6,7 @@ from _thread import RLock  # `threading` has the same one, and 3 ms of import
 from collections import deque
 from typing import Deque
 
+from wandb.errors import LogWriteError
 from wandb.interface.records import numbered
 
 
@@ -39,16 +40,20 @@ class Backend:
             body: A serialized Record without its number.
 
         Raises:
-            LogWriteError: The record could not be written; the log is readable up to the record before.
+            LogWriteError: The record could not be written; the log is readable up to the record before.  A
+                backend that bridges such a time does not raise.
         """
         with self.lock:
             if self._busy:
                 self._waiting.append(body)
                 return
             self._busy = True
+            self._number = number = self._number + 1
+            payload = numbered(number, body)
             try:
-                self._number += 1
-                self._write(numbered(self._number, body))
+                self._write(payload)
+            except LogWriteError as error:
+                self._not_written(payload, error)
             finally:
                 self._busy = False
             while self._waiting:
@@ -69,6 +74,9 @@ class Backend:
             while self._waiting:
                 self.append(self._waiting.popleft())
 
+    def opened(self) -> None:
+        """Hear that the first records of the run are there."""
+
     def sync(self) -> None:
         """Make everything written so far survive a power cut."""
 
@@ -76,7 +84,11 @@ class Backend:
         """Release what is held.  Idempotent."""
 
     def forget(self) -> None:
-        """Let go in a forked child, without the lock: nobody may be there to release it.  Nothing is written."""
+        """Let go in a forked child, without the lock: nobody may be there to release it."""
 
     def _write(self, payload: bytes) -> None:
         raise NotImplementedError
+
+    def _not_written(self, payload: bytes, error: LogWriteError) -> None:
+        """Take a record that `_write` did not; raises the error, or keeps the record for later."""
+        raise error

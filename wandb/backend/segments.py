@@ -1,13 +1,13 @@
 """The earlier segments of a run: the directory of runs is the registry.
 
-Every segment is a run directory of its own with the run's id in its name, so what is there is what was recorded:
-also by another node of a shared file system, also by a process that was killed, and without a file that could be
-lost, locked or out of date.
+Every segment is a run directory of its own with the run's id in its name, so what is there is what was
+recorded: also by another node of a shared file system, also by a process that was killed, and without a file
+that could be lost, locked or out of date.
 
 Rule 1: nothing here writes.
-Rule 2: a log is read from its end.  The recorder notes from time to time what the run has come to (RunState), so
-        that a log of gigabytes costs as much as its last quarter of a megabyte.  Logs of other clients have no
-        such notes; they are read whole.
+Rule 2: a log is read from its end.  The recorder notes from time to time what the run has come to (RunState),
+        so that a log of gigabytes costs as much as its last quarter of a megabyte.  Logs of other clients
+        have no such notes; they are read whole.
 Rule 3: what cannot be read is passed over: a damaged log must not keep a job from starting.
 """
 
@@ -61,6 +61,7 @@ class Segment(NamedTuple):
                 writer.get("boot_id", ""),
                 writer.get("pid", 0),
                 writer.get("pid_start_ticks", 0),
+                writer.get("pid_namespace", ""),
             )
         )
 

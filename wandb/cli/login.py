@@ -52,7 +52,7 @@ def login(
         term.termwarn("--anonymously has no effect")
     if key == "-":
         key = sys.stdin.readline().strip()
-    wandb_setup.setup({"x_cli_only_mode": True, "mode": "online"})
+    wandb_setup.setup_command({"x_cli_only_mode": True, "mode": "online"})
     ok = wandb_login.login(
         key=key,
         host=DEFAULT_BASE_URL if cloud else host,

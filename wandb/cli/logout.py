@@ -20,7 +20,7 @@ def logout(host: Optional[str]) -> None:
     from wandb.sdk import wandb_login, wandb_setup
     from wandb.sdk.wandb_settings import check
 
-    setup = wandb_setup.setup()
+    setup = wandb_setup.setup_command()
     base_url = str(check("base_url", host, "--host")) if host else setup.settings.base_url
     path = credentials.netrc_path(setup.environ)
     machine = credentials.host_of(base_url)

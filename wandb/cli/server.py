@@ -50,7 +50,13 @@ def server() -> None:
 @database_option
 @json_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="The port to listen on; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="The port to listen on; 0 takes a free one.",
+)
 @click.option("--allow-host", multiple=True, metavar="NAME", help="A host name to answer to. Repeatable.")
 @click.option("--entity", default="local", show_default=True, help="Where runs go that name no entity.")
 @click.option(
@@ -71,6 +77,11 @@ def start(
     The first start makes an API key and shows it, this once.
 
     \b
+    Examples:
+      wandb server start
+      wandb server start --host 0.0.0.0 --allow-host gpu-box   # for the machines around it
+
+    \b
     Exit codes: 0 stopped, 1 failed, 2 wrong usage (also: port or DIR in use, packages missing).
     """
     with _extra_installed():
@@ -85,7 +96,12 @@ def start(
 @folder_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """Say whether a server runs on DIR, and where.  Exit code 0 if one does, else 1."""
+    """Say whether a server runs on DIR, and where.  Exit code 0 if one does, else 1.
+
+    \b
+    Example:
+      wandb server status || wandb server start
+    """
     with _extra_installed():
         from wandb.server.serve import running_server
     found = running_server(folder)
@@ -102,7 +118,12 @@ def status(folder: Path, as_json: bool) -> None:
 @server.command()
 @folder_option
 def stop(folder: Path) -> None:
-    """Stop the server that runs on DIR."""
+    """Stop the server that runs on DIR.
+
+    \b
+    Example:
+      wandb server stop --dir /scratch/me/server
+    """
     with _extra_installed():
         from wandb.server.serve import stop_server
     found = stop_server(folder)
@@ -114,7 +135,12 @@ def stop(folder: Path) -> None:
 @database_option
 @json_option
 def key(folder: Path, database: str, as_json: bool) -> None:
-    """Make a further API key and show it, this once.  The server may be running."""
+    """Make a further API key and show it, this once.  The server may be running.
+
+    \b
+    Example:
+      export WANDB_API_KEY=$(wandb server key)
+    """
     with _extra_installed():
         from wandb.server.serve import new_api_key
     made = new_api_key(folder, database)
@@ -126,7 +152,12 @@ def key(folder: Path, database: str, as_json: bool) -> None:
 @database_option
 @json_option
 def link(folder: Path, database: str, as_json: bool) -> None:
-    """Print an address that opens the running server's page, once, within an hour."""
+    """Print an address that opens the running server's page, once, within an hour.
+
+    \b
+    Example:
+      xdg-open "$(wandb server link)"
+    """
     with _extra_installed():
         from wandb.server.serve import new_login_url
     made = new_login_url(folder, database)

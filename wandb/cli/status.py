@@ -28,7 +28,7 @@ def status(with_settings: bool, with_defaults: bool, as_json: bool) -> None:
     """
     from wandb.sdk import wandb_login, wandb_setup
 
-    settings = wandb_setup.setup().settings
+    settings = wandb_setup.setup_command().settings
     key = wandb_login.find_key(settings, settings.base_url)
     key_source = key[1] if key else None
     names = sorted(name for name in settings.keys() if with_defaults or settings.source(name).is_explicit)

@@ -1,7 +1,7 @@
 """How many lines console output makes on the server, counted piece by piece.
 
-The syncer has the terminal (wandb_sync/console.py) that makes lines of pieces.  Whoever goes on with a run has to
-know how many lines it already has, without reading all that was ever printed; so the recorder counts.
+The syncer has the terminal (wandb_sync/console.py) that makes lines of pieces.  Whoever goes on with a run
+has to know how many lines it already has, without reading all that was ever printed; so the recorder counts.
 
 Rule 1: the count is never below what the terminal makes of the same pieces; a test holds the two together.
 Rule 2: it is equal unless the cursor is moved: a line that is written over is counted again.

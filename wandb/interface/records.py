@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, Mapping, Sequence, Tuple
 
-from wandb.interface.values import Path, json_text
+from wandb.interface.values import Path, checked_text, json_text
 from wandb.interface.wire import encode, field, fields_of, varint
 
 PRODUCER = "wandb-ng/"  # the syncer knows by it that it has to fold the summary out of the rows
@@ -89,7 +89,13 @@ def files(items: Sequence[Tuple[str, int, int]]) -> bytes:
 
 
 def metric(values: Mapping[str, Any]) -> bytes:
-    """Return a metric definition; `values` are fields of MetricRecord."""
+    """Return a metric definition; `values` are fields of MetricRecord.
+
+    Raises:
+        ValidationError: A name in it is no valid text.
+    """
+    for name in ("name", "glob_name", "step_metric"):
+        checked_text(values.get(name) or "", f"define_metric: {name}")
     return _record("metric", values)
 
 
@@ -104,7 +110,13 @@ def environment(values: Mapping[str, Any]) -> bytes:
 
 
 def alert(title: str, text: str, level: str, wait_ms: int) -> bytes:
-    """Return a message for the user that the server is to send."""
+    """Return a message for the user that the server is to send.
+
+    Raises:
+        ValidationError: The title or the text is no valid text.
+    """
+    checked_text(title, "alert: title")
+    checked_text(text, "alert: text")
     return _record("alert", {"title": title, "text": text, "level": level, "wait_duration": wait_ms})
 
 
@@ -116,6 +128,40 @@ def preempting() -> bytes:
 def exit_(exit_code: int, runtime_s: int) -> bytes:
     """Return the last record of a process that ended in order."""
     return _record("exit", {"exit_code": exit_code, "runtime": runtime_s})
+
+
+def lost(
+    reason: str,
+    since_s: float,
+    until_s: float,
+    *,
+    history: int,
+    first_step: int,
+    last_step: int,
+    console: int,
+    stats: int,
+    other: int,
+) -> bytes:
+    """Return what had to be given up while the log could not be written; readers of wandb's skip it.
+
+    Args:
+        reason: The system's word for the first error.
+        since_s, until_s: When the first and the last of it were given up, in seconds since the epoch.
+        history: How many rows; `first_step` and `last_step` are the smallest and the largest of theirs.
+        console, stats, other: How many records of these kinds.
+    """
+    fields = {
+        "reason": reason,
+        "since": timestamp(since_s),
+        "until": timestamp(until_s),
+        "history": history,
+        "first_step": first_step,
+        "last_step": last_step,
+        "console": console,
+        "stats": stats,
+        "other": other,
+    }
+    return _record("footer", {"lost": fields})
 
 
 def timestamp(seconds: float) -> Dict[str, int]:

@@ -40,10 +40,11 @@ _LATE = _tag("FooterRecord", "late")
 class _Heads(Dict[int, str]):
     """For one key: length of the value's text -> everything of the item that stands before that text."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("path", "_key")
 
     def __init__(self, path: Path) -> None:
         super().__init__()
+        self.path = path
         try:
             if isinstance(path, str):
                 encoded = path.encode("utf-8")
@@ -92,8 +93,16 @@ class RowEncoder:
             layout: Of the keys, from `layout`.
             values: One per key; each of exactly the type float or int.
             step: The row's step.
+
+        Raises:
+            ValidationError: An int has more digits than Python prints.
         """
-        texts = [*map(repr, values)]
+        try:
+            texts = [*map(repr, values)]
+        except ValueError:
+            for heads, value in zip(layout, values):
+                plain(value, f"log: {heads.path}")
+            raise
         if "nan" in texts or "inf" in texts or "-inf" in texts:  # which JSON spells differently
             texts = [*map(json_text, values)]
         number = _varint_text(step) if step else ""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from wandb.errors import ValidationError
-from wandb.interface.limits import HISTOGRAM_BINS, MAX_DEPTH, MAX_LIST_ARRAY
+from wandb.interface.limits import HISTOGRAM_BINS, MAX_DEPTH, MAX_INT_BITS, MAX_LIST_ARRAY
 
 Path = Union[str, Tuple[str, ...]]  # a top-level key, or the keys from the top down
 
@@ -40,8 +40,10 @@ def plain(value: Any, path: str, *, depth: int = 0, home: str = ROW) -> Any:
         ValidationError: The value, or one inside it, is of no type that can be stored.
     """
     kind = type(value)
-    if value is None or kind is bool or kind is float or kind is int or kind is str:
+    if value is None or kind is bool or kind is float or kind is str:
         return value
+    if kind is int:
+        return _checked_int(value, path)
     if depth > MAX_DEPTH:
         raise ValidationError(path, f"is nested deeper than {MAX_DEPTH} levels; does it contain itself?")
     inner: Dict[str, Any] = {"depth": depth + 1, "home": home}
@@ -69,14 +71,20 @@ def plain(value: Any, path: str, *, depth: int = 0, home: str = ROW) -> Any:
     if isinstance(value, _SCALARS):  # their subclasses: a str of somebody's
         for base in _SCALARS:
             if isinstance(value, base):
-                return base(value) if base is not str else str.__str__(value)
+                return plain(base(value), path) if base is not str else str.__str__(value)
     return _as_text(value, path, inner)
 
 
 def key_text(key: Any, path: str) -> str:
-    """Return a nested dict's key as text: numbers as they print, tuples joined by commas, as wandb does."""
+    """Return a dict's key as text: numbers as they print, tuples joined by commas, as wandb does.
+
+    Raises:
+        ValidationError: It is of another type, or no valid text.
+    """
     if isinstance(key, str):
-        return str.__str__(key)
+        return checked_text(str.__str__(key), path)
+    if isinstance(key, int):
+        _checked_int(key, path)
     if key is None or isinstance(key, (bool, int, float)):
         return str(key)
     if isinstance(key, tuple):
@@ -84,6 +92,28 @@ def key_text(key: Any, path: str) -> str:
     if hasattr(key, "item") and getattr(key, "ndim", None) == 0:
         return str(key.item())
     raise ValidationError(path, f"has a key of type {kind_name(key)}, which is no text", hint="use a str")
+
+
+def _checked_int(number: int, path: str) -> int:
+    if number.bit_length() > MAX_INT_BITS:
+        bits = number.bit_length()
+        raise ValidationError(path, f"an int of {bits} bits has more digits than Python reads as a number")
+    return number
+
+
+def checked_text(text: str, path: str) -> str:
+    """Return a text that goes into the log as it is: a key, a name, the title of an alert.
+
+    Raises:
+        ValidationError: UTF-8 has no form for it: it has a half of a surrogate pair.
+    """
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            where = path.encode("ascii", "backslashreplace").decode()
+            raise ValidationError(where, f"{text!r} is not valid text: {error.reason}") from None
+    return text
 
 
 def flatten(data: Dict[str, Any], prefix: Tuple[str, ...] = ()) -> Iterator[Tuple[Path, Any]]:
@@ -215,6 +245,8 @@ def _as_text(value: Any, path: str, inner: Dict[str, Any]) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if kind.__module__ in ("decimal", "uuid", "fractions") or hasattr(value, "__fspath__"):
+        return str(value)
+    if (kind.__module__, kind.__name__) == ("re", "Pattern"):
         return str(value)
     if hasattr(value, "total_seconds"):
         return str(value) if inner["home"] == CONFIG else _duration_text(value)

@@ -7,6 +7,8 @@ Rule 1: what arrives goes to the original first, byte for byte, then to the list
 Rule 2: a listener's end is marked in the stream itself, by a token: what was written before it is heard.
 Rule 3: the thread goes on relaying, unheard, while a child process still writes into the pipe after the end.
 Rule 4: nothing here blocks for ever: stop() waits `DRAIN_S` at most.
+Rule 5: our own texts go to the original, past the pipe, and wait `ORDER_S` at most for what came before them:
+        who prints them may hold a run's lock, which the thread may be waiting for.
 
 Prices, which are why `wrap` is the default: what is in the pipe when the process is killed never reaches the
 terminal; C code that writes more than the pipe holds without releasing the GIL blocks for ever; a terminal
@@ -19,11 +21,14 @@ import atexit
 import os
 import sys
 from _thread import allocate_lock
+from time import monotonic, sleep
 from typing import Any, Callable, Tuple
 
+from wandb import term
 from wandb.internal import threads
 
 DRAIN_S = 5.0  # a terminal stopped by Ctrl-S takes nothing; finish() must not wait for it
+ORDER_S = 0.02  # an idle thread needs a thousandth of it to relay a line
 READ_BYTES = 65536
 PIPE_BYTES = 1 << 20  # the most that Linux lets anyone ask for: room for a burst while the GIL is held
 
@@ -60,6 +65,7 @@ class DescriptorTap:
         if not threads.start(self._relay):
             os.dup2(self._original, number)
             raise OSError("no thread can be started")
+        term.redirected[number] = self._write_own
         atexit.register(self.close)  # else the pipe's content would die with the process
 
     def add(self, hear: Callable[[str, Any], None]) -> bool:
@@ -82,6 +88,7 @@ class DescriptorTap:
         if not self.open:
             return
         self.open = False
+        term.redirected.pop(self.number, None)
         atexit.unregister(self.close)
         _flush(self.name)
         if _identity(self.number) == self._identity:  # else somebody redirected it since: it is theirs
@@ -97,6 +104,7 @@ class DescriptorTap:
     def forget(self) -> None:
         """In a forked child: the pipe leads to the parent, which relays what the child prints."""
         self.open = False
+        term.redirected.pop(self.number, None)
         self.listeners = ()
         atexit.unregister(self.close)
 
@@ -122,16 +130,26 @@ class DescriptorTap:
         os.close(self._original)
 
     def _pass_on(self, data: bytes) -> None:
+        self._write_on(data)
+        text = self._decode(data)
+        if text:
+            for hear in self.listeners:
+                hear(self.name, text)
+
+    def _write_own(self, data: bytes) -> None:
+        deadline = monotonic() + ORDER_S
+        sleep(0.001)
+        while _has_data(self._read_end) and monotonic() < deadline:
+            sleep(0.001)
+        self._write_on(data)
+
+    def _write_on(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
             try:
                 rest = rest[os.write(self._original, rest) :]
             except OSError:  # the terminal is gone; the listeners still hear
                 break
-        text = self._decode(data)
-        if text:
-            for hear in self.listeners:
-                hear(self.name, text)
 
 
 def _channel(original: int) -> Tuple[int, int]:
@@ -179,6 +197,14 @@ def _writable(number: int) -> bool:
     poll = select.poll()
     poll.register(number, select.POLLOUT)
     return any(not events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(DRAIN_S * 1000))
+
+
+def _has_data(number: int) -> bool:
+    import select
+
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _n_begun(data: bytes, token: bytes) -> int:

@@ -132,7 +132,7 @@ def writer_identity() -> Dict[str, Any]:
     """Return which process writes, so that another one on the same host can tell whether it is still alive.
 
     The fields: `host`; `boot_id`, "" where the system has none; `pid`; `pid_start_ticks`, the clock ticks
-    from boot to the start of the process, 0 if unknown.
+    from boot to the start of the process, 0 if unknown; `pid_namespace`, "" if unknown.
     """
     boot_id = (_text("/proc/sys/kernel/random/boot_id") or "").strip()
     # The command in parentheses may hold blanks; the 22nd field is the 20th behind it.
@@ -143,7 +143,15 @@ def writer_identity() -> Dict[str, Any]:
         "boot_id": boot_id,
         "pid": os.getpid(),
         "pid_start_ticks": start_ticks,
+        "pid_namespace": _link("/proc/self/ns/pid"),
     }
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def git_record(git: Optional[GitState]) -> Optional[Dict[str, str]]:

@@ -7,6 +7,7 @@
     exception that nobody caught        1                     sys.excepthook, chained
     KeyboardInterrupt, not caught       255                   the same (the process itself dies of SIGINT)
     SIGTERM, if nobody handles it       143                   a handler that then lets the process die of it
+    SIGUSR1, the same, in a job         138                   the same: Slurm's --signal=USR1@60
 
 Not seen: os._exit, SIGKILL, a crash of the interpreter (the log ends without an exit record, which is the
 truth), and the code of a `raise SystemExit(n)` that is written out by hand: CPython shows it to nobody.
@@ -27,7 +28,7 @@ import os
 import sys
 from _thread import get_ident
 from types import FrameType, TracebackType
-from typing import Any, Callable, List, Optional, Type
+from typing import Any, Callable, List, Optional, Sequence, Type
 
 try:
     # The C module below `signal`, without turning every constant into an enum (a millisecond).
@@ -37,7 +38,7 @@ except ImportError:  # an interpreter that is not CPython
 
 EXIT_CODE_EXCEPTION = 1
 EXIT_CODE_INTERRUPTED = 255  # what wandb records for a KeyboardInterrupt
-EXIT_CODE_SIGTERM = 128 + 15  # as a shell reports it
+EXIT_CODE_SIGNAL = 128  # and the signal's number: as a shell reports it
 
 
 class ExitHooks:
@@ -45,16 +46,18 @@ class ExitHooks:
 
     Args:
         on_exit: Called with the exit code, at most once, while the interpreter still works (threads may no
-            longer be started).  After SIGTERM it runs inside a signal handler: at any point of the main
+            longer be started).  After a signal it runs inside a signal handler: at any point of the main
             thread's code, also in the midst of a call on the run.  What it raises is swallowed.
-        sigterm: False leaves SIGTERM alone.
+        signals: Those that end the process unless somebody handles them, and that are to be told.
     """
 
-    __slots__ = ("_on_exit", "_sigterm")
+    __slots__ = ("_on_exit", "_signals")
 
-    def __init__(self, on_exit: Callable[[int], None], *, sigterm: bool = True) -> None:
+    def __init__(
+        self, on_exit: Callable[[int], None], *, signals: Sequence[int] = (_signal.SIGTERM,)
+    ) -> None:
         self._on_exit = on_exit
-        self._sigterm = sigterm
+        self._signals = signals
 
     @property
     def exit_code(self) -> Optional[int]:
@@ -62,14 +65,13 @@ class ExitHooks:
         return _process.exit_code
 
     def install(self) -> None:
-        """Begin to listen; a second time does nothing.  SIGTERM is taken from the main thread only."""
+        """Begin to listen; a second time does nothing.  Signals are taken from the main thread only."""
         if self in _process.listeners:
             return
         _process.listeners.append(self)
         if len(_process.listeners) == 1:
             _process.wrap()
-        if self._sigterm:
-            _process.take_sigterm()
+        _process.take_signals(self._signals)
 
     def uninstall(self) -> None:
         """Stop listening; the last listener restores what is still ours."""
@@ -90,7 +92,8 @@ class _Process:
         self._n_marks = 0
         self._wraps: List[_Wrap] = []
         self._fork_watched = False
-        self._retake_sigterm = False
+        self._taken: List[int] = []  # signals that have our handler
+        self._retake: List[int] = []  # those that it is taken from while the process forks
 
     def wrap(self) -> None:
         self.exit_code = None
@@ -111,7 +114,7 @@ class _Process:
         self._wraps = []
         atexit.unregister(self.at_exit)
         self.exit_code = None
-        self._release_sigterm()
+        self._release_signals()
 
     def forget(self) -> None:
         """In a forked child: whatever ends here is not the run of the parent (Rule 3)."""
@@ -147,40 +150,45 @@ class _Process:
             self.exit_code = code_of(error)
             error.__dict__["_wandb_mark"] = _Mark(self._n_marks)
 
-    # -- SIGTERM -------------------------------------------------------------------------------------
+    # -- signals -------------------------------------------------------------------------------------
 
-    def take_sigterm(self) -> None:
-        # Without a handler pid 1 ignores SIGTERM; there is no default death that we could pass on.
+    def take_signals(self, signals: Sequence[int]) -> None:
+        # Without a handler pid 1 ignores these signals; there is no default death that we could pass on.
         if os.getpid() == 1 or not _in_main_thread():
             return
-        try:
-            if _signal.getsignal(_signal.SIGTERM) == _signal.SIG_DFL:
-                _signal.signal(_signal.SIGTERM, self.on_sigterm)
-        except (ValueError, OSError):  # not the main interpreter
-            return
+        for signum in signals:
+            try:
+                if _signal.getsignal(signum) == _signal.SIG_DFL:
+                    _signal.signal(signum, self.on_signal)
+                    self._taken.append(signum)
+            except (ValueError, OSError):  # not the main interpreter
+                return
 
-    def _release_sigterm(self) -> bool:
-        try:
-            if _signal.getsignal(_signal.SIGTERM) == self.on_sigterm and _in_main_thread():
-                _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-                return True
-        except (ValueError, OSError):
-            pass
-        return False
+    def _release_signals(self) -> List[int]:
+        """Let the signals have their default again where they still have our handler; return which."""
+        released: List[int] = []
+        taken, self._taken = self._taken, []
+        for signum in taken:
+            try:
+                if _signal.getsignal(signum) == self.on_signal and _in_main_thread():
+                    _signal.signal(signum, _signal.SIG_DFL)
+                    released.append(signum)
+            except (ValueError, OSError):
+                continue
+        return released
 
     def before_fork(self) -> None:
-        # A SIGTERM that reaches a child before Python has set itself up there is dropped, if it has a
+        # A signal that reaches a child before Python has set itself up there is dropped, if it has a
         # handler: the child would then outlive `terminate()`.  So children are born with the default.
-        self._retake_sigterm = bool(self.listeners) and self._release_sigterm()
+        self._retake = self._release_signals() if self.listeners else []
 
     def after_fork(self) -> None:
-        if self._retake_sigterm:
-            self.take_sigterm()
+        self.take_signals(self._retake)
 
-    def on_sigterm(self, signum: int, frame: Optional[FrameType]) -> None:
-        self.tell(EXIT_CODE_SIGTERM)
-        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-        os.kill(os.getpid(), _signal.SIGTERM)
+    def on_signal(self, signum: int, frame: Optional[FrameType]) -> None:
+        self.tell(EXIT_CODE_SIGNAL + signum)
+        _signal.signal(signum, _signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
 
 
 def _remember_interrupt() -> None:

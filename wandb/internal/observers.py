@@ -105,8 +105,8 @@ class Observers:
     def forget(self) -> None:
         """Let go without recording, in a forked child: the threads live in the parent only.
 
-        Nothing is flushed: what is held of a line being redrawn is the parent's, and so is the log; and another
-        thread may have held any lock when the process was forked.
+        Nothing is flushed: what is held of a line being redrawn is the parent's, and so is the log; and
+        another thread may have held any lock when the process was forked.
         """
         console, self._console = self._console, None
         self._system = self._looked = None

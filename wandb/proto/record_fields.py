@@ -613,6 +613,7 @@ SegmentInfo
   previous_end 2 int64
   begin 3 StreamLines
   on_server 4 bool
+  first_start_time 5 Timestamp
 
 SettingsItem
   key 1 string
@@ -714,6 +715,7 @@ WriterInfo
   boot_id 2 string
   pid 3 int64
   pid_start_ticks 4 int64
+  pid_namespace 5 string
 
 _RecordInfo
   stream_id 1 string

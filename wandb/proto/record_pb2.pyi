@@ -1229,16 +1229,18 @@ class RunState(_message.Message):
     def __init__(self, next_step: _Optional[int] = ..., runtime: _Optional[float] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., aggregates: _Optional[_Iterable[_Union[MetricAggregate, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[MetricRecord, _Mapping]]] = ..., set_by_user: _Optional[_Iterable[str]] = ..., lines: _Optional[_Union[StreamLines, _Mapping]] = ..., run: _Optional[_Union[RunRecord, _Mapping]] = ...) -> None: ...
 
 class SegmentInfo(_message.Message):
-    __slots__ = ["begin", "on_server", "previous", "previous_end"]
+    __slots__ = ["begin", "first_start_time", "on_server", "previous", "previous_end"]
     BEGIN_FIELD_NUMBER: _ClassVar[int]
+    FIRST_START_TIME_FIELD_NUMBER: _ClassVar[int]
     ON_SERVER_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_END_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     begin: StreamLines
+    first_start_time: _timestamp_pb2.Timestamp
     on_server: bool
     previous: str
     previous_end: int
-    def __init__(self, previous: _Optional[str] = ..., previous_end: _Optional[int] = ..., begin: _Optional[_Union[StreamLines, _Mapping]] = ..., on_server: bool = ...) -> None: ...
+    def __init__(self, previous: _Optional[str] = ..., previous_end: _Optional[int] = ..., begin: _Optional[_Union[StreamLines, _Mapping]] = ..., on_server: bool = ..., first_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SettingsItem(_message.Message):
     __slots__ = ["key", "value_json"]
@@ -1426,16 +1428,18 @@ class VersionInfo(_message.Message):
     def __init__(self, producer: _Optional[str] = ..., min_consumer: _Optional[str] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
 
 class WriterInfo(_message.Message):
-    __slots__ = ["boot_id", "host", "pid", "pid_start_ticks"]
+    __slots__ = ["boot_id", "host", "pid", "pid_namespace", "pid_start_ticks"]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    PID_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     PID_START_TICKS_FIELD_NUMBER: _ClassVar[int]
     boot_id: str
     host: str
     pid: int
+    pid_namespace: str
     pid_start_ticks: int
-    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid: _Optional[int] = ..., pid_start_ticks: _Optional[int] = ...) -> None: ...
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid: _Optional[int] = ..., pid_start_ticks: _Optional[int] = ..., pid_namespace: _Optional[str] = ...) -> None: ...
 
 class _RecordInfo(_message.Message):
     __slots__ = ["_tracelog_id", "stream_id"]

@@ -168,6 +168,11 @@ class Beginning(NamedTuple):
     was_here: Tuple[str, ...] = ()
 
 
+def in_job() -> bool:
+    """Return whether a scheduler runs this process and may take the machine away again."""
+    return any(env.get(name) for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"))
+
+
 def was_requeued() -> bool:
     """Return whether Slurm or torchrun says that this job was started before."""
     counts = (env.get("SLURM_RESTART_COUNT"), env.get("TORCHELASTIC_RESTART_COUNT"))

@@ -9,20 +9,26 @@
 from __future__ import annotations
 
 import os
+from typing import Tuple
 
 from wandb.errors import LogWriteError
 from wandb.internal.names import run_dir_name
 
 
 class RunDirectory:
-    """Absolute paths of one run directory."""
+    """Absolute paths of one run directory.
 
-    __slots__ = ("path", "log", "files")
+    Attributes:
+        parents: The directories above that have new entries, for who wants those on the disk.
+    """
 
-    def __init__(self, path: str, log: str, files: str) -> None:
+    __slots__ = ("path", "log", "files", "parents")
+
+    def __init__(self, path: str, log: str, files: str, parents: Tuple[str, ...] = ()) -> None:
         self.path = path
         self.log = log
         self.files = files
+        self.parents = parents
 
     def remove(self) -> None:
         """Take the directory away again, and the link to it: there will be no run."""
@@ -55,6 +61,7 @@ def create(
     """
     wandb_dir = os.path.abspath(wandb_dir)
     base = os.path.join(wandb_dir, run_dir_name(mode, start_time, run_id))
+    parents = _directories_to_change(wandb_dir)
     try:
         os.makedirs(wandb_dir, exist_ok=True)
         path, attempt = base, 0
@@ -74,7 +81,15 @@ def create(
         ) from error
     if link_latest:
         _point_latest(wandb_dir, os.path.basename(path))
-    return RunDirectory(path, os.path.join(path, f"run-{run_id}.wandb"), files)
+    return RunDirectory(path, os.path.join(path, f"run-{run_id}.wandb"), files, parents)
+
+
+def _directories_to_change(wandb_dir: str) -> Tuple[str, ...]:
+    """Return `wandb_dir`, and above it the directories that get a new entry when it has to be made first."""
+    changed = [wandb_dir]
+    while not os.path.isdir(changed[-1]) and os.path.dirname(changed[-1]) != changed[-1]:
+        changed.append(os.path.dirname(changed[-1]))
+    return tuple(changed)
 
 
 def _point_latest(wandb_dir: str, name: str) -> None:

@@ -5,6 +5,10 @@ was really used.  Every change goes into the log at once, changes inside nested 
 those).
 
 Readers of wandb's merge a dict into the one that had its place; so a change says too what is gone.
+
+Rule 1: an item or attribute that is a dict records what is changed in it, and so it is a `_Nested`.
+Rule 2: what takes the config apart (`dict(config)`, `**config`, `items()`, `values()`, `as_dict()`) gets
+        plain dicts, which YAML, OmegaConf and `torch.load` ask for by their exact type.
 """
 
 from __future__ import annotations
@@ -12,19 +16,45 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from wandb.errors import ConfigError, ValidationError
-from wandb.interface.values import CONFIG, kind_name, plain
+from wandb.interface.values import CONFIG, checked_text, kind_name, plain
+from wandb.sdk.guard import Failed, is_deliberate, pass_on
 
 # Top-level keys and their whole new values, and the paths inside of them that are gone -> into the log.
 Record = Callable[[Dict[str, Any], List[Tuple[str, ...]]], None]
 
 
-class Config:
+class _Items(Dict[str, Any]):
+    """A dict whose items are attributes too."""
+
+    __slots__ = ()
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(key)
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(f"{type(self)!r} object has no attribute {key!r}") from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def __ior__(self, values: Any) -> Any:  # type: ignore[misc]  # `|` gives a plain dict
+        self.update(values)
+        return self
+
+
+class Config(_Items):
     """The config: a mapping of str keys whose items are attributes too.
+
+    It is a dict, because `dict(config)` and `**config` copy one without asking `__getitem__`: what it holds
+    as a dict are plain copies, kept for them alone.  `_items` is what counts.
 
     Args:
         record: Called with each change, before it is made; if it raises, nothing has changed.
         warn: Told when a locked key was not changed.
         allow_val_change: What `update` does when it is not told.
+        failed: Takes errors that are not the user's.
     """
 
     def __init__(
@@ -33,12 +63,14 @@ class Config:
         warn: Optional[Callable[[str], None]] = None,
         *,
         allow_val_change: bool = False,
+        failed: Failed = pass_on,
     ) -> None:
         object.__setattr__(self, "_items", {})
         object.__setattr__(self, "_locked", {})
         object.__setattr__(self, "_recorded", {})
         object.__setattr__(self, "_record", record or (lambda change, gone: None))
         object.__setattr__(self, "_warn", warn or (lambda text: None))
+        object.__setattr__(self, "_failed", failed)
         object.__setattr__(self, "_allow_val_change", allow_val_change)
 
     def open(self, values: Any, locked: Any, record: Record) -> None:
@@ -53,17 +85,10 @@ class Config:
     def __setitem__(self, key: str, value: Any) -> None:
         self._change({key: value}, allow_val_change=None)
 
-    def __getattr__(self, key: str) -> Any:
-        if key.startswith("__"):
-            raise AttributeError(key)
-        try:
-            return self._items[key]
-        except KeyError:
-            raise AttributeError(f"{type(self)!r} object has no attribute {key!r}") from None
+    def __delitem__(self, key: str) -> None:
+        raise ConfigError(f"config.{key} cannot be deleted", hint="update it to None")
 
-    __setattr__ = __setitem__
-
-    def update(self, values: Any, allow_val_change: Optional[bool] = None) -> None:
+    def update(self, values: Any, allow_val_change: Optional[bool] = None) -> None:  # type: ignore[override]
         """Set several keys at once.
 
         Args:
@@ -107,17 +132,17 @@ class Config:
         """Return a value, or `default`."""
         return self._items.get(key, default)
 
-    def keys(self) -> List[str]:
+    def keys(self) -> List[str]:  # type: ignore[override]
         """Return the keys, but for those that wandb uses itself."""
         return [key for key in self._items if key != "_wandb"]
 
-    def values(self) -> List[Any]:
-        """Return the values, in the order of `keys`."""
-        return [self._items[key] for key in self.keys()]
+    def values(self) -> List[Any]:  # type: ignore[override]
+        """Return copies of the values, in the order of `keys`."""
+        return [_unwrapped(self._items[key]) for key in self.keys()]
 
-    def items(self) -> List[Any]:
-        """Return (key, value) pairs."""
-        return [(key, self._items[key]) for key in self.keys()]
+    def items(self) -> List[Any]:  # type: ignore[override]
+        """Return (key, value) pairs, with copies of the values."""
+        return [(key, _unwrapped(self._items[key])) for key in self.keys()]
 
     def as_dict(self) -> Dict[str, Any]:
         """Return a copy."""
@@ -129,11 +154,8 @@ class Config:
     def __contains__(self, key: object) -> bool:
         return key in self._items
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def __len__(self) -> int:
-        return len(self.keys())
+    def __reduce__(self) -> Any:
+        return _apart, (self.as_dict(),)
 
     def __repr__(self) -> str:
         return repr(self.as_dict())
@@ -141,11 +163,20 @@ class Config:
     __str__ = __repr__
 
     def _change(self, values: Mapping[str, Any], allow_val_change: Optional[bool]) -> None:
+        try:
+            self._take(values, allow_val_change)
+        except Exception as error:
+            if is_deliberate(error):
+                raise
+            self._failed("config", error)
+
+    def _take(self, values: Mapping[str, Any], allow_val_change: Optional[bool]) -> None:
         allowed = self._allow_val_change if allow_val_change is None else allow_val_change
         fresh: Dict[str, Any] = {}
         for key, value in values.items():
             if not isinstance(key, str):
                 raise ValidationError(f"config: {key!r}", f"the key is {kind_name(key)}, not str")
+            key = checked_text(str.__str__(key), "config")
             if key in self._locked:
                 self._warn(f"Config item '{key}' was locked by '{self._locked[key]}' (ignored update).")
                 continue
@@ -165,6 +196,7 @@ class Config:
         gone = [path for key, new in change.items() for path in _gone(self._recorded.get(key), new, (key,))]
         self._record(change, gone)
         self._recorded.update(change)
+        dict.update(self, {key: _unwrapped(value) for key, value in change.items() if key != "_wandb"})
 
     def _wrapped(self, key: str, value: Any) -> Any:
         if isinstance(value, dict):
@@ -174,13 +206,30 @@ class Config:
         return value
 
 
-class _Nested(Dict[str, Any]):
+def _attribute(name: str) -> property:
+    return property(lambda config: config.__getattr__(name))
+
+
+for _name in ("clear", "copy", "fromkeys", "pop", "popitem", "setdefault"):
+    setattr(Config, _name, _attribute(_name))  # what a dict can and a config cannot: a user's keys, if any
+
+
+def _apart(values: Dict[str, Any]) -> Config:
+    """Return a config that records nothing: what a copy of a run's config is."""
+    config = Config()
+    config.update(values)
+    return config
+
+
+class _Nested(_Items):
     """A dict inside the config: changing it records the whole top-level key it stands in."""
+
+    __slots__ = ("_config", "_top_key")
 
     def __init__(self, items: Dict[str, Any], config: Config, top_key: str) -> None:
         super().__init__(items)
-        self._config = config
-        self._top_key = top_key
+        object.__setattr__(self, "_config", config)
+        object.__setattr__(self, "_top_key", top_key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})

@@ -4,13 +4,15 @@ Behaves as wandb 0.31 (observed): without `step` a call is a row; with `step=n`,
 merged until a larger step, a commit, or the end.  A row adds `_step`, `_runtime` and `_timestamp`; a user's
 own `_timestamp` counts, a `_step` in the data does not.
 
-Rule 1: the record is written before anything in memory changes: what cannot be written was not logged.  Only the
-        step is taken before: an interrupt, or a signal handler that logs, comes in the midst of the write.
+Rule 1: the record is written before anything in memory changes: what cannot be written was not logged.  Only
+        the step is taken before: an interrupt, or a signal handler that logs, comes in the midst of the
+        write.
 Rule 2: rows of numbers whose keys were seen before take the short way (`log`'s first half); whatever is not
         that takes `_log_any`, and both write the same.
-Rule 3: a part of a row that waits for its end is in the log too, as a footer record (decision 0003), and so is a
-        row whose step goes back (decision 0008): the syncer's user decides what becomes of it.
-Rule 4: what the run has come to is noted every now and then: who goes on with it reads the end of the log only.
+Rule 3: a part of a row that waits for its end is in the log too, as a footer record (decision 0003), and so
+        is a row whose step goes back (decision 0008): the syncer's user decides what becomes of it.
+Rule 4: what the run has come to is noted every now and then: who goes on with it reads the end of the log
+        only.
 """
 
 from __future__ import annotations
@@ -192,7 +194,7 @@ class History:
         return monotonic() - self._started
 
     def write_summary(self) -> None:
-        """Write the whole summary into the log, for readers that do not fold the rows, and the run's state."""
+        """Write the whole summary, for readers that do not fold the rows, and what the run has come to."""
         with self._lock:
             tree = self._summary.tree
             size = 0
@@ -251,7 +253,8 @@ class History:
             self._write_row(merged, now)
             self._learn(data)
         else:
-            self._append(self._encoder.pending(flat, self.step))
+            own: Dict[Path, Any] = {"_runtime": self.runtime_s(), "_timestamp": now}
+            self._append(self._encoder.pending({**own, **flat}, self.step))
             self._pending = merged
             self._pending_at_s = now
 
@@ -262,7 +265,8 @@ class History:
         self.late_rows += 1
         self._warn(
             f"Tried to log to step {number} that is less than the current step {self.step}. Steps must be "
-            "monotonically increasing, so this data is not uploaded unless `wandb sync --step-policy` says so."
+            "monotonically increasing, so this data will be ignored (unless `wandb sync --step-policy` says "
+            "otherwise)."
         )
 
     def _give_back(self, number: int) -> None:
@@ -385,6 +389,6 @@ def _checked_step(step: Any) -> int:
         if isinstance(step, bool) or not hasattr(step, "__index__"):
             raise ValidationError("log: step", f"{kind_name(step)} is no int", hint="pass step=int(...)")
         step = step.__index__()
-    if step >= MAX_STEP:  # the next row has a step too
-        raise ValidationError("log: step", f"{step} does not fit into 64 bits")
+    if not -MAX_STEP <= step < MAX_STEP:  # the next row has a step too
+        raise ValidationError("log: step", "does not fit into 64 bits")
     return int(step)

@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
-from wandb.backend.log import LogBackend
+from wandb.backend.log import LogBackend, LogConfig
 from wandb.errors import UsageError
 from wandb.internal import names
 from wandb.internal.environment import git_record, software, writer_identity
@@ -21,8 +21,9 @@ from wandb.internal.observers import Observers
 from wandb.internal.program import Program, find_program
 from wandb.sdk import active, run_directory, wandb_config, wandb_setup
 from wandb.sdk.beginning import Beginning, Earlier, was_requeued
+from wandb.sdk.guard import Guard
 from wandb.sdk.run_directory import RunDirectory
-from wandb.sdk.wandb_run import Run, RunIdentity, checked_tags
+from wandb.sdk.wandb_run import Run, RunIdentity
 from wandb.sdk.wandb_settings import CHOICES, Settings, Source
 from wandb.term import termlog, termwarn
 
@@ -71,8 +72,9 @@ def init(
         name: The name people see.
         notes: Free text.
         tags: Labels.
-        config: What the run is started with: a dict, an argparse Namespace, absl FLAGS, or a YAML file's
-        path. config_exclude_keys: Keys of `config` to leave out.
+        config: What the run is started with: a dict, an argparse Namespace, absl FLAGS, or the path of a
+            YAML file.
+        config_exclude_keys: Keys of `config` to leave out.
         config_include_keys: Keys of `config` to take, and no others.
         allow_val_change: Let config values change later.
         group: The group of runs it belongs to.
@@ -87,7 +89,8 @@ def init(
         resume_from: "RUN?_step=N": the run goes on behind step N; what came later is dropped by the syncer.
         fork_from: "RUN?_step=N": a new run that begins behind step N of another one.
         save_code: Keep the main script with the run.
-        tensorboard, sync_tensorboard, monitor_gym, anonymous, magic: Accepted for old scripts.
+        tensorboard, sync_tensorboard, monitor_gym: Accepted with a warning; nothing of it is recorded yet.
+        anonymous, magic: Accepted for old scripts.
         settings: More settings; what is said by name above counts more.
 
     Returns:
@@ -140,10 +143,10 @@ def _open_run(
     """
     checked = wandb_config.Config()
     checked.update(config, allow_val_change=True)
-    tags = checked_tags(settings.run_tags)
     start_time = settings.x_start_time or time()
     settings.update({"x_start_time": start_time, "mode": _mode(settings)}, Source.COMPUTED, "wandb.init")
     disabled = settings.disabled
+    guard = Guard(raises=settings.on_error == "raise")
     directory = None
     backend: Backend
     if disabled:
@@ -153,7 +156,7 @@ def _open_run(
         beginning = Beginning(settings.run_id or names.generate_id())
     else:
         beginning, directory = _begin(setup, settings)
-        backend = LogBackend(directory.log)
+        backend = LogBackend(directory.log, _log_config(settings, directory), guard.swallow)
     earlier = beginning.earlier or Earlier()
     who = earlier.who
     fill = {
@@ -170,9 +173,9 @@ def _open_run(
             run_id=settings.run_id or "",
             project=settings.project or "",
             entity=settings.entity or who.get("entity", ""),
-            name=f"dummy-{settings.run_id}" if disabled else settings.run_name or who.get("display_name"),
+            name=settings.run_name or (f"dummy-{settings.run_id}" if disabled else who.get("display_name")),
             notes=settings.run_notes or who.get("notes"),
-            tags=tags or tuple(who.get("tags", ())),
+            tags=tuple(settings.run_tags or who.get("tags") or ()),
             group=settings.run_group or who.get("run_group", ""),
             job_type=settings.run_job_type or who.get("job_type", ""),
             sweep_id=settings.sweep_id or who.get("sweep_id"),
@@ -187,11 +190,13 @@ def _open_run(
         on_finished=lambda run: _forget(setup, run),
         earlier=beginning.earlier,
         starting_step=beginning.starting_step,
+        guard=guard,
     )
     try:
         run._open(checked.as_dict(), {})
         if not disabled and not settings.x_disable_meta:
             run._append_environment(_environment(settings, around, start_time))
+        backend.opened()
     except BaseException:
         backend.close()
         if directory is not None:
@@ -203,6 +208,7 @@ def _open_run(
         run._watch(_observers(settings, run, directory.files, around.writer_id))
         if settings.save_code and not settings.disable_code:
             run._keep_code(around.program)
+        _warn_of_what_is_not_recorded(settings)
         if not settings.silent and not settings.quiet:
             termlog(f"Run data is saved locally in {directory.path}")
     return run
@@ -245,13 +251,37 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
     return beginning, directory
 
 
+def _log_config(settings: Settings, directory: run_directory.RunDirectory) -> LogConfig:
+    return LogConfig(
+        settings.durability,
+        sync_interval_s=settings.x_log_sync_interval,
+        backlog_bytes=settings.x_log_backlog_bytes,
+        retry_s=settings.x_log_retry_interval,
+        write_timeout_s=settings.x_log_write_timeout,
+        thread=settings.x_log_writer_thread,
+        raises=settings.on_error == "raise",
+        directories=directory.parents,
+    )
+
+
+def _warn_of_what_is_not_recorded(settings: Settings) -> None:
+    for name, what in (("sync_tensorboard", "TensorBoard's event files"), ("monitor_gym", "Gym's videos")):
+        if getattr(settings, name):
+            termwarn(f"{name}: {what} are not recorded by wandb-ng yet; log() what you need.", repeat=False)
+
+
 def _mode(settings: Settings) -> str:
     """Return the mode: what was said, else online for whoever has an API key."""
     mode = {"dryrun": "offline", "run": "online"}.get(settings.mode, settings.mode)
     if mode == "online" and not settings.source("mode").is_explicit:
-        from wandb import credentials
+        from wandb.sdk.wandb_login import find_key
 
-        if not (settings.api_key or credentials.find_key(settings.base_url)):
+        try:
+            found = find_key(settings, settings.base_url)
+        except UsageError as error:
+            termwarn(f"{error}. It is taken as if it held no key.", repeat=False)
+            found = None
+        if not found:
             return "offline"
     return mode
 
@@ -385,38 +415,6 @@ def _forget_all_in_child() -> None:
             run._forget_in_child()
         setup.active_runs = []
     active.current = None
-
-
-def unpickled(who: Dict[str, Any], config: Dict[str, Any], summary: Dict[str, Any], disabled: bool) -> Run:
-    """Return what a pickled run becomes: in its own process itself, elsewhere one that can be read only.
-
-    Args:
-        who: Fields of a RunRecord.
-        disabled: It recorded nothing, and goes on to.
-    """
-    setup = wandb_setup.setup()
-    for run in setup.active_runs:
-        if run.id == who.get("run_id"):
-            return run  # type: ignore[no-any-return]
-    from wandb.backend.memory import NullBackend
-
-    settings = setup.settings_for_run(None, {"mode": "disabled"})
-    run = Run(
-        RunIdentity.from_record(who),
-        NullBackend(),
-        None,
-        settings=settings.freeze(),
-        start_time=time(),
-        run_fields={},
-        telemetry={},
-        temporary_dir=settings.files_dir,
-        on_finished=lambda run: None,
-    )
-    run._open(config, {})
-    run._summary_state.tree.update(summary)
-    if not disabled:
-        run._close("belongs to another process; call wandb.init() in this one")
-    return run
 
 
 def attach(run_id: Optional[str] = None, **options: Any) -> Run:

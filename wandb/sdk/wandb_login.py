@@ -62,6 +62,7 @@ def login(
         return False
     setup = wandb_setup.singleton()
     settings = setup.settings
+    setup.tell_left_out()
     if settings.disabled:
         return False
     if settings._offline and not settings.x_cli_only_mode:

@@ -1,18 +1,19 @@
 """Where a run begins: at nothing, or where an earlier segment of it has ended.
 
-Offline there is nobody to ask but the directory of runs (wandb.backend.segments).  What it says goes into the run:
-step, runtime, config, summary, definitions, name, tags; and into the log: which segment it follows, and how many
-lines of each stream the earlier ones have, so that the syncer can lay every row in its place whatever arrives first.
+Offline there is nobody to ask but the directory of runs (wandb.backend.segments).  What it says goes into the
+run: step, runtime, config, summary, definitions, name, tags; and into the log: which segment it follows, and
+how many lines of each stream the earlier ones have, so that the syncer can lay every row in its place
+whatever arrives first.
 
     resume            an earlier segment is here              none is here
     allow, an id      goes on from it                         begins; the syncer asks the server
-    must              goes on from it                         begins, with a warning; the syncer asks the server
+    must              goes on from it                         begins, with a warning; the syncer asks
     never             UsageError                              begins
     auto              allow, for the id that this job had     begins under an id that the job will find again
     not given         begins anew; its rows follow            begins
 
-Rule 1: a segment that somebody still writes is never followed: the new recording gets an id of its own, and the user
-        is told.
+Rule 1: a segment that somebody still writes is never followed: the new recording gets an id of its own, and
+        the user is told.
 Rule 2: two that begin at the same moment see each other: each makes its directory first and looks then.
 """
 
@@ -21,12 +22,13 @@ from __future__ import annotations
 import json
 import os
 from time import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from wandb import env
 from wandb.backend import segments
 from wandb.backend.segments import Segment
-from wandb.errors import LogError, UsageError
+from wandb.errors import LogError, UsageError, ValidationError
+from wandb.interface.records import path_of, value_of
 from wandb.processes import Life
 from wandb.sdk.beginning import Beginning, Earlier, step_of, was_requeued
 from wandb.sdk.run_directory import RunDirectory
@@ -60,10 +62,18 @@ def read_until(chain: List[Segment], step: float) -> Earlier:
     earlier = Earlier()
     for segment in chain:
         for record, _ in segments.records(segment.log, 0):
-            if "footer" in record or ("history" in record and step_of(record["history"]) > step):
-                continue
-            earlier.take(record)
+            if "history" in record and step_of(record["history"]) > step:
+                return earlier
+            if "footer" not in record and not _is_summary_behind(record, step):
+                earlier.take(record)
     return earlier
+
+
+def _is_summary_behind(record: Mapping[str, Any], step: float) -> bool:
+    """Say whether a record is the whole summary of a later step; wandb writes it before the row."""
+    items = record.get("summary", {}).get("update", ())
+    steps = [value_of(item.get("value_json", "")) for item in items if path_of(item) == "_step"]
+    return any(isinstance(value, (int, float)) and value > step for value in steps)
 
 
 def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Optional[Beginning]:
@@ -75,7 +85,7 @@ def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Op
         n_earlier_runs: How many runs this process has begun with resume="auto" before.
 
     Raises:
-        UsageError: resume="never", and the run is here.
+        UsageError: resume="never", and the run is here; or resume_from is of another run than the id.
     """
     fork, rewind = settings.fork_from, settings.resume_from
     if fork is not None:
@@ -83,6 +93,10 @@ def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Op
         fields = {"branch_point": branch, "forked": True, "starting_step": int(fork.value) + 1}
         return Beginning(settings.run_id or "", None, int(fork.value) + 1, fields)
     if rewind is not None:
+        if settings.run_id not in (None, "", rewind.run):
+            raise ValidationError(
+                "resume_from", f"is of run {rewind.run!r}, and the id is {settings.run_id!r}"
+            )
         return _rewound(settings.wandb_dir, rewind)
     if settings.resume == "auto" and not settings.run_id:
         return _auto(settings, warn, n_earlier_runs)
@@ -99,7 +113,7 @@ def namesake_of(run_id: str, number: int) -> str:
 
 
 def rivals(directory: RunDirectory, beginning: Beginning) -> List[str]:
-    """Return the run directories of the same id that came into being beside ours and count as the earlier ones."""
+    """Return the run directories of the same id that came into being beside ours and count as earlier."""
     wandb_dir, name = os.path.split(directory.path)
     made_s = _changed_s(directory.path)
     return [
@@ -138,7 +152,7 @@ def _at_id(
         if not chain:
             if resume == "must" and run_id == asked:
                 warn(
-                    f"run {run_id} has no earlier part in {wandb_dir}; the syncer will look for it on the server"
+                    f"run {run_id} has no earlier part in {wandb_dir}; the syncer looks for it on the server"
                 )
             fields = {"resume": True} if resume in ("allow", "must") and run_id == asked else {}
             return Beginning(run_id, None, 0, fields, was_here)
@@ -185,12 +199,13 @@ def _following(
             "previous_end": earlier.end,
             "begin": earlier.lines(),
             "on_server": bool(last.run.get("resume") or before.get("on_server")),
+            "first_start_time": before.get("first_start_time", last.run.get("start_time")),
         }
     }
     if resume is None:
         warn(
-            f"run {run_id} was recorded before, in {os.path.dirname(last.log)}. Its rows stay, and those of this "
-            "recording follow them; resume='allow' goes on with its steps, config and summary."
+            f"run {run_id} was recorded before, in {os.path.dirname(last.log)}. Its rows stay, and those of "
+            "this recording follow them; resume='allow' goes on with its steps, config and summary."
         )
         fresh = Earlier()
         fresh.take_lines(earlier.lines())
@@ -209,7 +224,7 @@ def _rewound(wandb_dir: str, moment: Any) -> Beginning:
 
 
 def _is_at_work(segment: Segment, earlier: Earlier, resume: Optional[str]) -> bool:
-    """Say whether somebody still writes a segment; of another host's process we know only when it last wrote."""
+    """Say whether somebody still writes a segment; on another host, we know only when he last wrote."""
     if earlier.exit_code is not None:
         return False
     life = segment.life()
@@ -221,7 +236,7 @@ def _is_at_work(segment: Segment, earlier: Earlier, resume: Optional[str]) -> bo
         return False
 
 
-# -- resume="auto" -----------------------------------------------------------------------------------------------
+# -- resume="auto" ------------------------------------------------------------------------------------------
 
 
 def _auto(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Optional[Beginning]:
@@ -274,7 +289,7 @@ def _auto_in_job(
 
 
 def _job() -> Tuple[str, ...]:
-    """Return what stays the same when this job, or this worker of torchrun's, is started again; () if none."""
+    """Return what stays the same when this job or worker of torchrun's is started again; () if none."""
     elastic = env.get("TORCHELASTIC_RUN_ID", "none")
     rank = env.get("SLURM_PROCID") or env.get("RANK") or "0"
     if env.get("SLURM_JOB_ID"):
@@ -292,7 +307,7 @@ def _job_id(job: Tuple[str, ...], number: int) -> str:
     return id_of(blake2b("\0".join((*job, str(number))).encode()).digest())
 
 
-# -- small parts -------------------------------------------------------------------------------------------------
+# -- small parts --------------------------------------------------------------------------------------------
 
 
 def _directories(chain: List[Segment]) -> Tuple[str, ...]:

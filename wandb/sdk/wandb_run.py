@@ -2,7 +2,8 @@
 
 Rule 1: every public call is guarded: UsageError passes, anything else is told once and training goes on.
 Rule 2: after `finish()` every call that would record raises RunFinishedError; what was recorded stays
-readable. Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
+        readable.
+Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
 """
 
 from __future__ import annotations
@@ -23,24 +24,30 @@ from typing import (
 )
 
 from wandb.backend.base import Backend
-from wandb.errors import RunFinishedError, UsageError
+from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
-from wandb.interface.values import Path, plain
-from wandb.internal.exit_hooks import ExitHooks
+from wandb.interface.values import Path, kind_name
+from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, save_code
-from wandb.sdk.beginning import Earlier
-from wandb.sdk.guard import Guard
+from wandb.sdk.beginning import Earlier, in_job
+from wandb.sdk.guard import Guard, guarded
 from wandb.sdk.run_directory import RunDirectory
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
 from wandb.sdk.wandb_metric import Metric, parse_definition
+from wandb.sdk.wandb_settings import check
 from wandb.sdk.wandb_summary import Summary
 from wandb.term import termlog, termwarn
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
 DEFAULT_ALERT_WAIT_S = 60.0  # as in wandb
 MAX_SUMMARY_LINES = 10  # printed at the end of a run
+
+# What a scheduler sends when it is about to take the machine away; in numbers, as `signal` takes long to
+# import.
+SIGTERM, SIGUSR1 = 15, 10
+_PREEMPTED = (EXIT_CODE_SIGNAL + SIGTERM, EXIT_CODE_SIGNAL + SIGUSR1)
 
 # TelemetryRecord.Feature fields that say which parts of the API a run used.
 _SET_AFTER_INIT = {"name": "set_run_name", "tags": "set_run_tags"}
@@ -133,6 +140,7 @@ class Run:
         on_finished: Callable[[Run], None],
         earlier: Optional[Earlier] = None,
         starting_step: int = 0,
+        guard: Optional[Guard] = None,
     ) -> None:
         """Put together a run; `wandb.sdk.wandb_init` opens it.
 
@@ -144,8 +152,9 @@ class Run:
             temporary_dir: What `dir` answers when there is no directory.
             earlier: What the run's earlier segments have come to.
             starting_step: Of the first row.
+            guard: Whom the backend tells of trouble too.
         """
-        self._guard = Guard()
+        self._guard = guard or Guard()
         self._identity = identity
         self._backend = backend
         self._directory = directory
@@ -170,9 +179,11 @@ class Run:
             n_lines=earlier.n_history,
             late_rows=earlier.n_late_history,
         )
-        self._summary = Summary(self._summary_state, self._record_summary, self._history.own_values)
+        self._summary = Summary(
+            self._summary_state, self._record_summary, self._history.own_values, failed=self._guard.handle
+        )
         self._log: Callable[..., None] = self._history.log  # until the run is closed
-        self._config = Config(warn=termwarn)
+        self._config = Config(warn=termwarn, failed=self._guard.handle)
         self._observers: Optional[Observers] = None
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
@@ -207,7 +218,7 @@ class Run:
         except UsageError:
             raise
         except Exception as error:
-            self._guard.swallow("log", error)
+            self._guard.handle("log", error)
 
     def define_metric(
         self,
@@ -240,6 +251,7 @@ class Run:
         self._guarded("define_metric", self._history.define, metric, bool(overwrite))
         return metric
 
+    @guarded("alert")
     def alert(self, title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
         """Have the server send a message once the run is synced.
 
@@ -252,15 +264,20 @@ class Run:
         """
         name = str(getattr(level, "value", level) or "INFO").upper()
         if name not in ALERT_LEVELS:
-            raise ValueError(f"alert: level {level!r} is none of {', '.join(ALERT_LEVELS)}")
+            raise ValidationError("alert: level", f"{level!r} is none of {', '.join(ALERT_LEVELS)}")
         seconds = DEFAULT_ALERT_WAIT_S if wait_duration is None else wait_duration
-        seconds = seconds.total_seconds() if hasattr(seconds, "total_seconds") else float(seconds)
+        try:
+            seconds = seconds.total_seconds() if hasattr(seconds, "total_seconds") else float(seconds)
+        except (TypeError, ValueError):
+            raise ValidationError("alert: wait_duration", f"{wait_duration!r} is no number") from None
         self._append("alert", records.alert(str(title), str(text), name, int(seconds * 1000)))
 
+    @guarded("mark_preempting")
     def mark_preempting(self) -> None:
         """Say that the scheduler is about to take the machine away, so that an end soon is no failure."""
         self._append("mark_preempting", records.preempting())
 
+    @guarded("write_logs")
     def write_logs(self, text: str) -> None:
         """Add a line to the run's console output without printing it."""
         text = str(text)
@@ -268,6 +285,7 @@ class Run:
             self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
             self._earlier.console.add_lines(text)
 
+    @guarded("save", default=[])
     def save(
         self,
         glob_str: Union[str, os.PathLike[str], None] = None,
@@ -295,9 +313,13 @@ class Run:
 
         if glob_str is None:
             return True
+        if not isinstance(glob_str, (str, os.PathLike)):
+            raise ValidationError("save", f"{kind_name(glob_str)} is no path")
         pattern = os.fspath(glob_str)
         if policy not in saved_files.POLICIES:
-            raise ValueError(f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}")
+            raise ValidationError(
+                "save", f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}"
+            )
         if pattern.startswith(("gs://", "s3://")):
             termwarn(f"{pattern} is a cloud storage url, can't save file to wandb.")
             return []
@@ -323,20 +345,27 @@ class Run:
             placed.append(target)
         return placed
 
+    @guarded("finish")
     def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
         """End the run: what waits is written, the log is closed.  A second call does nothing.
 
         Args:
             exit_code: 0 (default) for success.
             quiet: Print nothing.
+
+        Raises:
+            ValidationError: The exit code is none; the run goes on.
+            LogWriteError: With on_error="raise": the log does not have all of it.  The run is finished.
         """
         if self._closed:
             return
+        code = checked_exit_code(exit_code)
         if exit_code is None and self._exit_hooks is not None:
-            exit_code = self._exit_hooks.exit_code  # sys.exit(n) is under way
+            code = self._exit_hooks.exit_code or 0  # sys.exit(n) is under way
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
-        self._exit_code = code = int(exit_code or 0)
+        self._exit_code = code
+        failure: Optional[LogWriteError] = None
         # Each step on its own: what one cannot do, the next still should.
         for step in (
             self._history.flush,
@@ -344,13 +373,18 @@ class Run:
             *self._last_records(code),
             self._backend.close,
         ):
-            self._guarded("finish", step)
+            try:
+                self._guarded("finish", step)
+            except LogWriteError as error:
+                failure = failure or error
         self._close("is finished")
         if self._exit_hooks is not None:
             self._exit_hooks.uninstall()
         self._on_finished(self)
         if not quiet and self._directory is not None:
             self._print_end(self._directory.path)
+        if failure is not None:
+            raise failure
 
     join = finish
 
@@ -389,8 +423,8 @@ class Run:
         return self._identity.name
 
     @name.setter
-    def name(self, value: str) -> None:
-        self._rename(name=str(value))
+    def name(self, value: Optional[str]) -> None:
+        self._rename(name=check("run_name", value, "run.name"))
 
     @property
     def notes(self) -> Optional[str]:
@@ -398,8 +432,8 @@ class Run:
         return self._identity.notes
 
     @notes.setter
-    def notes(self, value: str) -> None:
-        self._rename(notes=str(value))
+    def notes(self, value: Optional[str]) -> None:
+        self._rename(notes=check("run_notes", value, "run.notes"))
 
     @property
     def tags(self) -> Tuple[str, ...]:
@@ -407,8 +441,8 @@ class Run:
         return self._identity.tags
 
     @tags.setter
-    def tags(self, value: Union[str, Sequence[str]]) -> None:
-        self._rename(tags=(value,) if isinstance(value, str) else tuple(str(tag) for tag in value))
+    def tags(self, value: Union[str, Sequence[str], None]) -> None:
+        self._rename(tags=check("run_tags", value, "run.tags") or ())
 
     @property
     def project(self) -> str:
@@ -520,10 +554,8 @@ class Run:
         return self  # there is one run, however often what holds it is copied
 
     def __reduce__(self) -> Any:
-        from wandb.sdk.wandb_init import unpickled
-
         who = {name: value for name, value in self._identity.record_fields().items() if value}
-        return unpickled, (who, self._config.as_dict(), self._summary._as_dict(), self.disabled)
+        return _unpickled, (who, self._config.as_dict(), self._summary._as_dict(), self.disabled)
 
     def __repr__(self) -> str:
         return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
@@ -551,7 +583,8 @@ class Run:
         self._backend.append(records.environment(fields))
 
     def _end_with_process(self) -> None:
-        self._exit_hooks = ExitHooks(self._end_of_process)
+        signals = [SIGTERM, SIGUSR1] if in_job() else [SIGTERM]
+        self._exit_hooks = ExitHooks(self._end_of_process, signals=signals)
         self._exit_hooks.install()
 
     def _keep_code(self, program: Program) -> None:
@@ -566,7 +599,12 @@ class Run:
         self._backend.take_over()
         if in_a_call and self._observers is not None:
             self._observers.stop(wait=False)  # their threads may be waiting for the lock that we hold
-        self.finish(exit_code)
+        if exit_code in _PREEMPTED and in_job():
+            self._append("finish", records.preempting())
+        try:
+            self.finish(exit_code)
+        except LogWriteError as error:  # on_error="raise", and nobody left to raise it to
+            self._guard.swallow("finish", error)
 
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
@@ -588,21 +626,24 @@ class Run:
         except UsageError:
             raise
         except Exception as error:
-            self._guard.swallow(call, error)
+            self._guard.handle(call, error)
 
     def _append(self, call: str, body: bytes) -> None:
         if self._closed:
             self._refuse(call)
         self._guarded(call, self._backend.append, body)
 
+    @guarded("config")
     def _record_config(self, change: Dict[str, Any], gone: List[Tuple[str, ...]]) -> None:
         self._used("set_config_item")
         self._append("config", records.config(change, gone))
 
+    @guarded("summary")
     def _record_summary(self, update: Mapping[Path, Any], remove: Tuple[Path, ...]) -> None:
         self._used("set_summary")
         self._append("summary", records.summary(update, remove))
 
+    @guarded("run")
     def _rename(self, **changed: Any) -> None:
         if self._closed:
             self._refuse(next(iter(changed)))
@@ -646,7 +687,7 @@ class Run:
                 settle(target)
 
     def _last_records(self, exit_code: int) -> List[Callable[[], object]]:
-        """Return what writes the last records, one each: the exit record must not be lost with a large summary."""
+        """Return what writes the last records, one each: a summary too large must not cost the exit."""
         runtime_s = int(self._history.runtime_s())
         self._used("finish")
         append = self._backend.append
@@ -683,18 +724,59 @@ class Run:
         termlog(f"wandb sync {path}")
 
 
+def _unpickled(who: Dict[str, Any], config: Dict[str, Any], summary: Dict[str, Any], disabled: bool) -> Run:
+    """Return what a pickled run becomes: in its own process itself, elsewhere one that can be read only.
+
+    Args:
+        who: Fields of a RunRecord.
+        disabled: It recorded nothing, and goes on to.
+    """
+    from wandb.sdk import wandb_setup  # hardly any program pickles a run
+
+    setup = wandb_setup.setup()
+    for run in setup.active_runs:
+        if run.id == who.get("run_id"):
+            return run  # type: ignore[no-any-return]
+    from wandb.backend.memory import NullBackend
+
+    settings = setup.settings_for_run(None, {"mode": "disabled"})
+    run = Run(
+        RunIdentity.from_record(who),
+        NullBackend(),
+        None,
+        settings=settings.freeze(),
+        start_time=0.0,
+        run_fields={},
+        telemetry={},
+        temporary_dir=settings.files_dir,
+        on_finished=lambda run: None,
+    )
+    run._open(config, {})
+    run._summary_state.tree.update(summary)
+    if not disabled:
+        run._close("belongs to another process; call wandb.init() in this one")
+    return run
+
+
 def exit_code_of(kind: Type[BaseException], error: Any) -> int:
     """Return the exit code that an exception which ends the program stands for, as wandb records it."""
     if issubclass(kind, KeyboardInterrupt):
         return 255
     if issubclass(kind, SystemExit):
-        code = getattr(error, "code", error)
-        return 0 if code is None else code if isinstance(code, int) else 1
+        return code_of(error)
     return 1
 
 
-def checked_tags(tags: Union[str, Sequence[str], None]) -> Tuple[str, ...]:
-    """Return tags as a tuple of str; a single str is one tag."""
-    if tags is None:
-        return ()
-    return (tags,) if isinstance(tags, str) else tuple(str(plain(tag, "tags")) for tag in tags)
+def checked_exit_code(exit_code: Any) -> int:
+    """Return what `finish(exit_code)` is told; None means success.
+
+    Raises:
+        ValidationError: It is no int, or one that no exit record holds.
+    """
+    if exit_code is None:
+        return 0
+    if not hasattr(exit_code, "__index__"):
+        raise ValidationError("finish: exit_code", f"{kind_name(exit_code)} is no int", hint="0 is success")
+    if not -(2**31) <= exit_code < 2**31:  # the exit record holds an int32
+        raise ValidationError("finish: exit_code", "does not fit into 32 bits", hint="0 is success")
+    return int(exit_code)

@@ -147,6 +147,8 @@ CHOICES: Dict[str, Tuple[object, ...]] = {
     "reinit": ("default", "return_previous", "finish_previous", "create_new", True, False),
     "resume": ("allow", "must", "never", "auto"),
     "job_source": ("repo", "artifact", "image"),
+    "durability": ("process", "interval", "record"),
+    "on_error": ("warn", "raise"),
 }
 
 SECRET_FIELDS = frozenset(
@@ -368,6 +370,27 @@ class Settings:
     """Seconds between two samples of the system metrics."""
     x_stats_pid: Optional[int] = None
     """The process whose tree is measured; this one if None."""
+
+    # What becomes of the log in trouble.
+    durability: str = "interval"
+    """What a row survives when `log()` has returned.  process: the end of the process, however it comes.
+    interval: also a power cut, from `x_log_sync_interval` later on and at `finish()`.  record: also a power
+    cut, at once; `log()` then takes as long as the disk does."""
+    on_error: str = "warn"
+    """What happens when the log cannot be written.  warn: it is told once, records wait in memory, and
+    training goes on.  raise: the call whose record was not written raises LogWriteError; nothing waits."""
+    x_log_sync_interval: float = 1.0
+    """Seconds between two syncs of the log to the disk, with durability "interval"."""
+    x_log_backlog_bytes: int = 33_554_432
+    """Memory for records that wait until the log can be written again.  What is beyond is given up (console
+    output first, then system metrics, files, rows last), counted, and told in the log."""
+    x_log_retry_interval: float = 1.0
+    """Seconds between two attempts to write what waits."""
+    x_log_write_timeout: float = 5.0
+    """Seconds that a call waits for a network file system that does not answer."""
+    x_log_writer_thread: Optional[bool] = None
+    """Whether a thread writes the log, so that `x_log_write_timeout` can be kept; if None, on network,
+    cluster and FUSE file systems."""
 
     # How it behaves.
     force: bool = False
@@ -901,8 +924,16 @@ _CHECKED_TYPES: Dict[str, Callable[[Any], Any]] = {
 # The rules of single fields, after the type check: each returns the value or raises ValueError.
 
 
+def _unicode_rule(value: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise ValueError(f"{value!r} is not valid text: {e.reason}") from None
+    return value
+
+
 def _project_rule(value: str) -> str:
-    for char in value:
+    for char in _unicode_rule(value):
         if char in PROJECT_CHARS_REFUSED:
             refused = " ".join(PROJECT_CHARS_REFUSED)
             raise ValueError(
@@ -933,7 +964,7 @@ def _run_id_rule(value: str) -> str:
 
 
 def _tags_rule(value: Tuple[str, ...]) -> Tuple[str, ...]:
-    for i, tag in enumerate(value):
+    for i, tag in enumerate(map(_unicode_rule, value)):
         if not 1 <= len(tag) <= MAX_TAG_CHARS:
             raise ValueError(f"tag {i} has {len(tag)} characters; it must have 1 to {MAX_TAG_CHARS}")
     return value
@@ -971,9 +1002,20 @@ def _interval_rule(value: float) -> float:
     return value
 
 
+def _positive_rule(value: float) -> float:
+    if value <= 0:
+        raise ValueError(f"{value!r} is not greater than 0")
+    return value
+
+
 _RULES: Dict[str, Callable[[Any], Any]] = {
+    "entity": _unicode_rule,
     "project": _project_rule,
+    "run_group": _unicode_rule,
     "run_id": _run_id_rule,
+    "run_job_type": _unicode_rule,
+    "run_name": _unicode_rule,
+    "run_notes": _unicode_rule,
     "sweep_id": _id_rule,
     "run_tags": _tags_rule,
     "base_url": _base_url_rule,
@@ -981,6 +1023,10 @@ _RULES: Dict[str, Callable[[Any], Any]] = {
     "https_proxy": _url_rule,
     "api_key": _api_key_rule,
     "x_stats_sampling_interval": _interval_rule,
+    "x_log_sync_interval": _positive_rule,
+    "x_log_backlog_bytes": _positive_rule,
+    "x_log_retry_interval": _positive_rule,
+    "x_log_write_timeout": _positive_rule,
 }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 
 from wandb import env, settings_file, term
+from wandb.errors import UsageError
 from wandb.sdk import settings_layers
 from wandb.sdk.settings_layers import Layer
 from wandb.sdk.wandb_settings import Settings, Source
@@ -27,6 +28,7 @@ class Setup:
     Attributes:
         environ: The WANDB_* variables and NETRC as they were when they were read.
         active_runs: The runs that are not finished, the latest last; kept by `Run`.
+        left_out: Why settings files do not count that cannot be read or parsed.
     """
 
     def __init__(self) -> None:
@@ -34,7 +36,8 @@ class Setup:
         self.active_runs: List[Any] = []
         self.n_auto_runs = 0  # begun with resume="auto": each has an id of its own in its job
         self._pid = os.getpid()
-        self._layers = _layers_outside_code(self.environ)
+        self.left_out: List[UsageError] = []
+        self._layers = self._layers_outside_code()
         path = self.environ.get("WANDB_ENFORCED_SETTINGS_FILE") or settings_layers.ENFORCED_FILE
         self._enforced = settings_file.read_sections(path)
         self._setup_values: Dict[str, Any] = {}
@@ -70,11 +73,17 @@ class Setup:
             Layer(Source.SWEEP, locked or {}, str(Source.SWEEP)),
         )
         term.termsetup(settings)
+        self.tell_left_out()
         for sentence in settings.overrides():
             term.termwarn(sentence, repeat=False)
         if not settings.disabled:
             _use_writable_root(settings)
         return settings
+
+    def tell_left_out(self) -> None:
+        """Warn of the settings files that do not count, of each once."""
+        for error in self.left_out:
+            term.termwarn(f"{error}. The file is left out.", repeat=False)
 
     def update(self, settings: Union[Settings, Dict[str, Any], None]) -> None:
         """Add what `wandb.setup(settings)` says; nothing is changed if a value is wrong."""
@@ -84,6 +93,27 @@ class Setup:
     def record_login(self, **values: Any) -> None:
         """Add what `wandb.login()` found out: the key, the server, the mode."""
         self._change(setup=self._setup_values, login={**self._login_values, **values})
+
+    def _layers_outside_code(self) -> List[Layer]:
+        path = settings_file.global_path(self.environ)
+        try:
+            workspace = settings_file.workspace_path(os.getcwd())
+        except OSError:  # the working directory was deleted under us
+            workspace = os.devnull
+        return [
+            Layer(Source.COMPUTED, {"settings_system": path}),
+            self._file_layer(Source.GLOBAL_FILE, path),
+            self._file_layer(Source.WORKSPACE_FILE, workspace),
+            settings_layers.environment_layer(self.environ),
+        ]
+
+    def _file_layer(self, source: Source, path: str) -> Layer:
+        """What a settings file says; nothing if it cannot be read: that is no reason not to record."""
+        try:
+            return settings_layers.file_layer(source, path)
+        except UsageError as error:
+            self.left_out.append(error)
+            return Layer(source, {}, path)
 
     def _change(self, setup: Dict[str, Any], login: Dict[str, Any]) -> None:
         before = self._setup_values, self._login_values
@@ -121,6 +151,19 @@ def setup(settings: Union[Settings, Dict[str, Any], None] = None) -> Setup:
     return this
 
 
+def setup_command(settings: Union[Settings, Dict[str, Any], None] = None) -> Setup:
+    """As `setup()`, for a command: nothing is recorded by it, so it may stop at a file that has to be mended.
+
+    Raises:
+        UsageError: A settings file cannot be read or parsed.
+        ValidationError: As of `setup()`.
+    """
+    this = setup(settings)
+    for error in this.left_out:
+        raise error
+    return this
+
+
 def singleton() -> Setup:
     """The process's `Setup`, made if there is none yet."""
     global _singleton
@@ -140,20 +183,6 @@ def teardown(exit_code: Optional[int] = None) -> None:
     if this is not None and this._pid == os.getpid():
         for run in list(this.active_runs):
             run.finish(exit_code)
-
-
-def _layers_outside_code(environ: Mapping[str, str]) -> List[Layer]:
-    path = settings_file.global_path(environ)
-    try:
-        workspace = settings_file.workspace_path(os.getcwd())
-    except OSError:  # the working directory was deleted under us
-        workspace = os.devnull
-    return [
-        Layer(Source.COMPUTED, {"settings_system": path}),
-        settings_layers.file_layer(Source.GLOBAL_FILE, path),
-        settings_layers.file_layer(Source.WORKSPACE_FILE, workspace),
-        settings_layers.environment_layer(environ),
-    ]
 
 
 def _use_writable_root(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 from wandb.errors import ValidationError
 from wandb.interface.records import path_of, summary_fields, value_of
 from wandb.interface.values import SUMMARY, Path, json_text, key_text, plain
+from wandb.sdk.guard import Failed, is_deliberate, pass_on
 from wandb.sdk.wandb_metric import Aggregate, Metric
 
 Record = Callable[[Mapping[Path, Any], Tuple[Path, ...]], None]  # (update, remove) -> into the log
@@ -188,7 +189,12 @@ class Summary:
     """
 
     def __init__(
-        self, state: SummaryState, record: Record, own: Callable[[], Dict[str, Any]], *prefix: str
+        self,
+        state: SummaryState,
+        record: Record,
+        own: Callable[[], Dict[str, Any]],
+        *prefix: str,
+        failed: Failed = pass_on,
     ) -> None:
         """Look at `state`.
 
@@ -196,7 +202,9 @@ class Summary:
             record: Told of each change, before it is made.
             own: Returns what the recorder adds to every row.
             prefix: The keys above.
+            failed: Takes errors that are not the user's.
         """
+        object.__setattr__(self, "_failed", failed)
         object.__setattr__(self, "_state", state)
         object.__setattr__(self, "_record", record)
         object.__setattr__(self, "_own", own)
@@ -210,7 +218,9 @@ class Summary:
             if self._prefix:
                 raise
             return self._own()[key]
-        return Summary(self._state, self._record, self._own, *path) if isinstance(value, dict) else value
+        if isinstance(value, dict):
+            return Summary(self._state, self._record, self._own, *path, failed=self._failed)
+        return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
@@ -245,8 +255,16 @@ class Summary:
         """
         if values is not None and not hasattr(values, "keys"):
             raise ValidationError("summary", f"update() wants a dict, not {type(values).__name__}")
+        try:
+            self._take({**(dict(values) if values else {}), **more})
+        except Exception as error:
+            if is_deliberate(error):
+                raise
+            self._failed("summary", error)
+
+    def _take(self, values: Mapping[str, Any]) -> None:
         changes: Dict[Path, Any] = {}
-        for key, value in {**(dict(values) if values else {}), **more}.items():
+        for key, value in values.items():
             where = ".".join(("summary", *self._prefix, str(key)))
             value = value._as_dict() if isinstance(value, Summary) else value
             changes[self._path(key_text(key, where))] = plain(value, where, home=SUMMARY)

@@ -3,7 +3,9 @@
 Names that users chose never become names on our disk: what is called `../../etc/passwd`, `CON`, `a` beside
 `a/b`, or differs from another only by case, is a string in a table.  Equal files are kept once.
 
-Rule: a blob is complete when it can be seen; it is written elsewhere and renamed.
+Rule 1: a blob is complete when it can be seen; it is written elsewhere and renamed.
+Rule 2: a blob goes only after the commit that lets go of it: a kill leaves too many and never too few.
+Rule 3: blobs are looked up, opened and removed under one lock (`store`); an open one is read to its end.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Optional, Type
+from typing import BinaryIO, Iterator, NamedTuple, Optional, Type
 
 
 class Blob(NamedTuple):
@@ -41,18 +43,33 @@ class Blobs:
 
     def keep(self, incoming: Incoming, blob: Blob) -> None:
         """Give finished bytes their final name."""
-        path = self.path(blob.sha256)
+        path = self._path(blob.sha256)
         if not path.parent.is_dir():
             path.parent.mkdir(exist_ok=True)
             self._sync_folder(self._folder)
         os.replace(incoming.path, path)
         self._sync_folder(path.parent)
 
-    def path(self, sha256: str) -> Path:
-        return self._folder / sha256[:2] / sha256
+    def open(self, sha256: str) -> BinaryIO:
+        """The bytes of a blob; FileNotFoundError if they are gone."""
+        return open(self._path(sha256), "rb")
 
     def remove(self, sha256: str) -> None:
-        self.path(sha256).unlink(missing_ok=True)
+        self._path(sha256).unlink(missing_ok=True)
+
+    def all(self) -> Iterator[str]:
+        """The digest of every blob there is."""
+        return (path.name for path in self._folder.glob("??/*"))
+
+    def is_of(self, database: str) -> bool:
+        """Whether the blobs belong to this database; those that belong to none are its from now on."""
+        owner = self._folder / "database"
+        if not owner.exists():
+            owner.write_text(database, encoding="utf-8")
+        return owner.read_text(encoding="utf-8") == database
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / sha256[:2] / sha256
 
     def _sync_folder(self, folder: Path) -> None:
         if self._durable and os.name == "posix":

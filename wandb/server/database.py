@@ -2,15 +2,20 @@
 
 Rule 1: plain SQL through SQLAlchemy Core; what only SQLite understands stands in `_tune_sqlite`.
 Rule 2: times are seconds since 1970 (UTC) as doubles; JSON that clients sent is kept as the text they sent.
-Rule 3: whoever changes a table raises SCHEMA_VERSION and adds the step to MIGRATIONS.
+Rule 3: half a surrogate pair, which JSON can carry and no database can hold, is escaped in JSON and replaced
+        in plain text.
+Rule 4: the number of a run or project is never used again: upload addresses and clients may still know it.
+Rule 5: whoever changes a table raises SCHEMA_VERSION and adds the step to MIGRATIONS.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -23,6 +28,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     create_engine,
     event,
@@ -31,8 +37,8 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from wandb.errors import Error, UsageError
 
@@ -40,6 +46,37 @@ SCHEMA_VERSION = 1
 
 # From version n to n + 1, each inside the transaction that also raises the number.
 MIGRATIONS: Dict[int, Callable[[Connection], None]] = {}
+
+# Half surrogate pairs, and the NUL that PostgreSQL refuses.
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+class Name(TypeDecorator[str]):
+    """A short text; what cannot be stored of it becomes U+FFFD."""
+
+    impl = String(128)
+    cache_ok = True
+
+    def process_bind_param(self, value: Optional[str], dialect: Dialect) -> Optional[str]:
+        return None if value is None else _UNSTORABLE.sub("\ufffd", value)
+
+
+class PlainText(Name):
+    """The same of any length."""
+
+    impl = Text()
+    cache_ok = True
+
+
+class JsonText(TypeDecorator[str]):
+    """A text of JSON; what cannot be stored of it is written as JSON's escapes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Optional[str], dialect: Dialect) -> Optional[str]:
+        return None if value is None else _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+
 
 tables = MetaData()
 
@@ -63,10 +100,11 @@ project = Table(
     "project",
     tables,
     Column("id", Integer, primary_key=True),
-    Column("entity", String(128), nullable=False),
-    Column("name", String(128), nullable=False),
+    Column("entity", Name, nullable=False),
+    Column("name", Name, nullable=False),
     Column("created_at", Float(53), nullable=False),
     UniqueConstraint("entity", "name"),
+    sqlite_autoincrement=True,
 )
 
 run = Table(
@@ -74,20 +112,20 @@ run = Table(
     tables,
     Column("id", Integer, primary_key=True),
     Column("project_id", ForeignKey("project.id"), nullable=False),
-    Column("name", String(128), nullable=False),  # what users call the run id
-    Column("display_name", Text, nullable=False),
-    Column("description", Text),
-    Column("notes", Text),
-    Column("group_name", Text),
-    Column("job_type", Text),
-    Column("tags", Text, nullable=False, default="[]"),
-    Column("host", Text),
-    Column("program", Text),
-    Column("commit", Text),
-    Column("repo", Text),
-    Column("sweep", Text),
-    Column("config", Text, nullable=False, default="{}"),
-    Column("summary", Text, nullable=False, default="{}"),
+    Column("name", Name, nullable=False),  # what users call the run id
+    Column("display_name", PlainText, nullable=False),
+    Column("description", PlainText),
+    Column("notes", PlainText),
+    Column("group_name", PlainText),
+    Column("job_type", PlainText),
+    Column("tags", JsonText, nullable=False, default="[]"),
+    Column("host", PlainText),
+    Column("program", PlainText),
+    Column("commit", PlainText),
+    Column("repo", PlainText),
+    Column("sweep", PlainText),
+    Column("config", JsonText, nullable=False, default="{}"),
+    Column("summary", JsonText, nullable=False, default="{}"),
     Column("state", String(16), nullable=False, default="running"),
     Column("exitcode", Integer),
     Column("preempting", Boolean, nullable=False, default=False),
@@ -100,6 +138,7 @@ run = Table(
     Column("console_lines", Integer, nullable=False, default=0),
     Column("n_rewrites", Integer, nullable=False, default=0),  # grows when lines that were there are replaced
     UniqueConstraint("project_id", "name"),
+    sqlite_autoincrement=True,
 )
 
 line_chunk = Table(
@@ -116,10 +155,10 @@ run_file = Table(
     "run_file",
     tables,
     Column("run_id", ForeignKey("run.id"), primary_key=True),
-    Column("path", Text, primary_key=True),
+    Column("path", PlainText, primary_key=True),
     Column("sha256", String(64), nullable=False, index=True),
     Column("md5", String(32), nullable=False),
-    Column("n_bytes", Integer, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
     Column("uploaded_at", Float(53), nullable=False),
     Column("announced", Boolean, nullable=False, default=False),  # listed as "uploaded" in a file_stream post
 )
@@ -129,8 +168,8 @@ alert = Table(
     tables,
     Column("id", Integer, primary_key=True),
     Column("run_id", ForeignKey("run.id"), nullable=False, index=True),
-    Column("title", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("title", PlainText, nullable=False),
+    Column("text", PlainText, nullable=False),
     Column("severity", String(16), nullable=False),
     Column("wait_ms", Float(53)),
     Column("created_at", Float(53), nullable=False),
@@ -165,11 +204,11 @@ def open_database(url: str, *, durable: bool = True) -> Engine:
     except Error:
         engine.dispose()
         raise
-    except OperationalError as error:
+    except DBAPIError as error:
         engine.dispose()
         raise UsageError(
             f"The database {engine.url!r} cannot be opened: {error.orig}",
-            hint="see that it is there, writable and not in use",
+            hint="see that it is there, a database, writable and not in use",
         ) from error
     return engine
 

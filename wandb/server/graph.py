@@ -169,6 +169,8 @@ class Root:
     def notifyScriptableRunAlert(self, info: Any, input: Dict[str, Any]) -> Dict[str, Any]:
         key = self._key(input, input["runName"])
         wait_ms = input.get("waitDuration")
+        if wait_ms is not None and not (type(wait_ms) in (int, float) and 0 <= wait_ms < 2**53):
+            raise UsageError("`waitDuration` is not a number of milliseconds")
         self.store.add_alert(key, input["title"], input["text"], input.get("severity") or "INFO", wait_ms)
         return _payload(input, success=True)
 

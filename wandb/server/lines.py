@@ -18,8 +18,10 @@ from wandb.server.database import line_chunk
 CHUNK_LINES = 1024
 CHUNK_CHARS = 256 * 1024  # about; rewritten as a whole when a small write is added to it
 
-# A client leaves holes of a few lines at most.  An absurd offset must not make us build an absurd list.
-MAX_HOLE_LINES = 1_000_000
+# The segments of a run may arrive in any order, so that a long one is missing for a while.
+# Rule 3: a hole costs nothing; nobody builds a list of what is not there.
+MAX_HOLE_LINES = 10_000_000
+MAX_LINES = 2**31 - 1
 
 STREAMS = ("history", "events", "console")
 
@@ -98,15 +100,6 @@ def read_lines(
             del lines[: start - first]
             first = start
         yield first, lines
-
-
-def all_lines(connection: Connection, run_id: int, stream: str) -> List[Optional[str]]:
-    """Every line of a stream; None where a line was never written but a later one was."""
-    found: List[Optional[str]] = []
-    for first, lines in read_lines(connection, run_id, stream):
-        found.extend([None] * (first - len(found)))
-        found.extend(lines)
-    return found
 
 
 def cut_lines(connection: Connection, run_id: int, stream: str, n_lines: int) -> None:

@@ -66,6 +66,11 @@ def run_id_of(text: str) -> int:
     """The row that `storage_id("Run", ...)` named, or -1 (which no row has)."""
     try:
         kind, _, number = base64.b64decode(text, validate=True).decode().split(":")
-        return int(number) if kind == "Run" else -1
     except (ValueError, binascii.Error):
         return -1
+    return natural_number(number) if kind == "Run" else -1
+
+
+def natural_number(text: str) -> int:
+    """What digits say, or -1 if that is no number that a row or a time could have."""
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else -1

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -78,10 +80,10 @@ class Page:
             link = request.query_params.get("link")
             if link is not None:
                 if await run_in_threadpool(self._access.use_login_link, link):
-                    return await self._logged_in("/")
+                    return await self._logged_in(request)
                 return _login_page("That link was used already or is too old. The API key works always.")
             if await self._gate.has_session(request):
-                return RedirectResponse("/", 303, PAGE_HEADERS)
+                return RedirectResponse(_next_page(request), 303, PAGE_HEADERS)
             return _login_page("")
         if not is_from_own_page(request):
             return _login_page("The form did not come from this page.", 403)
@@ -91,18 +93,17 @@ class Page:
         key = form.get("key", [""])[0].strip()
         if not await run_in_threadpool(self._access.is_api_key, key):
             return _login_page("That is not an API key of this server.", 401)
-        return await self._logged_in(request.query_params.get("next", "/"))
+        return await self._logged_in(request)
 
-    async def _logged_in(self, target: str) -> Response:
-        # Only to a page of ours: `//host` and `/\host` would lead away.
-        safe = target if target.startswith("/") and target[1:2] not in ("/", "\\") else "/"
-        answer = RedirectResponse(safe, 303, PAGE_HEADERS)
+    async def _logged_in(self, request: Request) -> Response:
+        answer = RedirectResponse(_next_page(request), 303, PAGE_HEADERS)
+        # Lax: who follows a link from another site is logged in.  Changes need our `Origin` besides (gate).
         answer.set_cookie(
             self._gate.cookie_name,
             await run_in_threadpool(self._access.new_session),
             max_age=int(SESSION_S),
             httponly=True,
-            samesite="strict",
+            samesite="lax",
         )
         return answer
 
@@ -111,7 +112,7 @@ class Page:
         if token is not None:
             await run_in_threadpool(self._access.end_session, token)
         answer = browser_json({})
-        answer.delete_cookie(self._gate.cookie_name, httponly=True, samesite="strict")
+        answer.delete_cookie(self._gate.cookie_name, httponly=True, samesite="lax")
         return answer
 
     # -- data -----------------------------------------------------------------------------------------------
@@ -120,15 +121,28 @@ class Page:
         return browser_json(await run_in_threadpool(self._store.projects))
 
     async def _runs(self, request: Request) -> Response:
-        given = request.path_params
-        rows = await run_in_threadpool(self._store.runs, given["entity"], given["project"])
-        return await run_in_threadpool(lambda: browser_json([_table_row(row) for row in rows]))
+        """The table of runs, with as many `columns` of the summary and of the config each, or "all"."""
+        names = (request.path_params["entity"], request.path_params["project"])
+        asked = request.query_params.get("columns")
+        n_columns = None if asked == "all" else int(_number(asked) or 12)
+        # Before the rows: what changes in between is sent twice, and not never.
+        version = f'"{await run_in_threadpool(self._store.runs_version, *names)}"'
+        if request.headers.get("if-none-match") == version:
+            return Response(status_code=304, headers={"ETag": version})
+
+        def read() -> Response:
+            return browser_json(_table(self._store.runs(*names), n_columns))
+
+        answer = await run_in_threadpool(read)
+        answer.headers["ETag"] = version
+        return answer
 
     async def _run(self, request: Request) -> Response:
         row = await run_in_threadpool(self._store.run, run_key(request))
         files = await run_in_threadpool(self._store.files, row["id"])
         alerts = await run_in_threadpool(self._store.alerts, row["id"])
         head = run_head(row)
+        head["n_rewrites"] = row["n_rewrites"]
         head["files"] = [{"path": file["path"], "size": file["n_bytes"]} for file in files]
         head["alerts"] = [
             {key: one[key] for key in ("title", "text", "severity", "created_at")} for one in alerts
@@ -173,7 +187,12 @@ class Page:
         columns: Columns = self._curves.columns(run, stream)
         curves = {key: columns.curve(key, x_key, n_points, low, high)._asdict() for key in keys}
         known = {key: len(column.values) for key, column in list(columns.columns.items())}
-        answer = {"n_lines": columns.n_lines, "keys": known, "curves": curves}
+        answer = {
+            "n_lines": columns.n_lines,
+            "n_rewrites": run["n_rewrites"],
+            "keys": known,
+            "curves": curves,
+        }
         return Response(json.dumps(answer), media_type="application/json", headers=headers)
 
     async def _console(self, request: Request) -> Response:
@@ -181,7 +200,7 @@ class Page:
         run = await run_in_threadpool(self._store.run, run_key(request))
         n_lines = run["console_lines"]
         start = int(_number(request.query_params.get("start")) or 0)
-        start = max(0, n_lines + start) if start < 0 else start
+        start = min(n_lines, max(0, n_lines + start if start < 0 else start))
 
         def read() -> List[Dict[str, Any]]:
             parts = self._store.line_range(run["id"], "console", start, start + MAX_CONSOLE_LINES)
@@ -194,23 +213,37 @@ class Page:
         return browser_json({"n_lines": n_lines, "lines": await run_in_threadpool(read)})
 
 
+def _next_page(request: Request) -> str:
+    """Where who has logged in wanted to go, within this server: `//host` and `/\\host` would lead away."""
+    target = request.query_params.get("next", "/")
+    return target if re.fullmatch(r"/(?![/\\])[^\x00-\x20\x7f]*", target) else "/"
+
+
 def browser_json(value: Any) -> Response:
     """An answer in JSON as browsers read it."""
     try:
         text = json.dumps(value, allow_nan=False)
     except ValueError:
-        text = json.dumps(_without_nan(value))
+        text = json.dumps(json.loads(json.dumps(value), parse_constant=str))
     return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return value
+def _table(rows: List[Dict[str, Any]], n_columns: Optional[int]) -> Dict[str, Any]:
+    """The runs, and of their summaries and configs the keys that most of them have."""
+    trees = {
+        "summary": [_flat(json.loads(row["summary"])) for row in rows],
+        "config": [_flat(_values(json.loads(row["config"]))) for row in rows],
+    }
+    keys = {}
+    for which, found in trees.items():
+        counts = Counter(key for tree in found for key in tree if not key.startswith("_"))
+        keys[which] = sorted(counts, key=lambda key: (-counts[key], key))[:n_columns]
+    shown = {"summary": {*keys["summary"], "_runtime"}, "config": {*keys["config"]}}
+    runs = [_table_row(row) for row in rows]
+    for which, found in trees.items():
+        for one, tree in zip(runs, found):
+            one[which] = {key: value for key, value in tree.items() if key in shown[which]}
+    return {"keys": keys, "runs": runs}
 
 
 def _table_row(row: Dict[str, Any]) -> Dict[str, Any]:
@@ -221,12 +254,9 @@ def _table_row(row: Dict[str, Any]) -> Dict[str, Any]:
         "tags": row["tags"],
         "group": row["group_name"],
         "job_type": row["job_type"],
-        "notes": row["notes"],
         "created_at": row["created_at"],
         "heartbeat_at": row["heartbeat_at"],
         "n_rows": row["history_lines"],
-        "summary": _flat(json.loads(row["summary"])),
-        "config": _flat(_values(json.loads(row["config"]))),
     }
 
 

@@ -6,30 +6,32 @@ Rule 2: what a client can mend is 4xx (it will not repeat it); what is our fault
 
 from __future__ import annotations
 
+import json
 import logging
 import mimetypes
 import re
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from wandb.errors import UsageError
 from wandb.server import graph
 from wandb.server.access import Access
 from wandb.server.gate import Gate, TooLarge, error_answer, json_object, read_body
-from wandb.server.names import checked_file_path
-from wandb.server.store import Post, RunKey, Store
+from wandb.server.names import checked_file_path, natural_number
+from wandb.server.store import Post, RunKey, Store, checked_object
 
 logger = logging.getLogger(__name__)
 
 # Clients keep posts to about 10 MiB of lines, which JSON may blow up sixfold.
 MAX_POST_BYTES = 96 * 1024 * 1024
 MAX_GRAPHQL_BYTES = 64 * 1024 * 1024  # configs and summaries, and 100,000 file names at once
-WRITE_BYTES = 1024 * 1024  # of an upload, at a time
+PIECE_BYTES = 1024 * 1024  # of a file, at a time
 
 STREAM_OF_FILE = {"wandb-history.jsonl": "history", "wandb-events.jsonl": "events", "output.log": "console"}
 _OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
@@ -54,7 +56,7 @@ class Protocol:
             Route(f"{run_files}/file_stream", gate.with_key(self._file_stream), methods=["POST"]),
             Route(f"{run_files}/{{path:path}}", gate.with_key_or_session(self._download), methods=["GET"]),
             Route(
-                "/upload/{run_id:int}/{expires:int}/{signature}/{path:path}",
+                "/upload/{run_id}/{expires}/{signature}/{path:path}",
                 gate.open_to_all(self._upload),
                 methods=["PUT"],
             ),
@@ -76,7 +78,8 @@ class Protocol:
         answer = await run_in_threadpool(
             graph.answer, self._store, self._access, base_url, query, variables, operation
         )
-        return JSONResponse(answer)
+        # In ASCII: half a surrogate pair has no bytes of its own in UTF-8.
+        return Response(json.dumps(answer), media_type="application/json")
 
     async def _file_stream(self, request: Request) -> Response:
         body = await read_body(request, MAX_POST_BYTES)
@@ -88,8 +91,9 @@ class Protocol:
 
     async def _upload(self, request: Request) -> Response:
         given = request.path_params
-        run_id, path = given["run_id"], given["path"]
-        if not self._access.may_upload(run_id, given["expires"], given["signature"], path):
+        path = given["path"]
+        run_id, expires = natural_number(given["run_id"]), natural_number(given["expires"])
+        if not self._access.may_upload(run_id, expires, given["signature"], path):
             return error_answer(403, "This upload address is not, or no longer, valid")
         n_bytes = 0
         pending = bytearray()
@@ -99,7 +103,7 @@ class Protocol:
                 n_bytes += len(part)
                 if n_bytes > self._max_file_bytes:
                     raise TooLarge(f"The file has more than {self._max_file_bytes:,} bytes")
-                if len(pending) >= WRITE_BYTES:
+                if len(pending) >= PIECE_BYTES:
                     await run_in_threadpool(incoming.write, bytes(pending))
                     pending.clear()
             incoming.write(bytes(pending))
@@ -109,15 +113,16 @@ class Protocol:
     async def _download(self, request: Request) -> Response:
         path = request.path_params["path"]
         run = await run_in_threadpool(self._store.run, run_key(request))
-        row = await run_in_threadpool(self._store.file, run["id"], path)
+        row, file = await run_in_threadpool(self._store.open_file, run["id"], path)
         media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
         inline = media_type in INLINE_TYPES and "download" not in request.query_params
         shown = "inline" if inline else "attachment"
         file_name = quote(path.rpartition("/")[2], safe="")
-        return FileResponse(
-            row["blob"],
+        return _FileAnswer(
+            file,
             media_type=media_type,
             headers={
+                "Content-Length": str(row["n_bytes"]),
                 "Content-Disposition": f"{shown}; filename*=utf-8''{file_name}",
                 "Content-Security-Policy": "default-src 'none'; sandbox",
                 "X-Content-Type-Options": "nosniff",
@@ -125,6 +130,18 @@ class Protocol:
                 "ETag": f'"{row["sha256"]}"',
             },
         )
+
+
+class _FileAnswer(StreamingResponse):
+    """The bytes of a file that is open, and need not have a name any more."""
+
+    def __init__(self, file: BinaryIO, **options: Any) -> None:
+        super().__init__(iter(lambda: file.read(PIECE_BYTES), b""), **options)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def run_key(request: Request) -> RunKey:
@@ -154,16 +171,15 @@ def parse_post(body: Mapping[str, Any]) -> Post:
             raise UsageError(f"{name!r}: the content is not a list of texts")
         if name == SUMMARY_FILE:
             if content:
-                json_object(content[-1].encode("utf-8", "surrogatepass"))
-                summary = content[-1]
+                summary = checked_object(content[-1], name)
         elif name in STREAM_OF_FILE:
             streams[STREAM_OF_FILE[name]] = (offset, content)
         else:
             logger.warning("file_stream: ignored %d lines for the unknown file %r", len(content), name)
     exitcode = body.get("exitcode")
     uploaded = body.get("uploaded") or []
-    if exitcode is not None and type(exitcode) is not int:
-        raise UsageError("`exitcode` is not a whole number")
+    if exitcode is not None and not (type(exitcode) is int and abs(exitcode) < 2**31):
+        raise UsageError("`exitcode` is not a whole number of 32 bits")
     if not isinstance(uploaded, list) or not all(isinstance(path, str) for path in uploaded):
         raise UsageError("`uploaded` is not a list of paths")
     return Post(

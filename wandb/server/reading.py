@@ -5,18 +5,21 @@ Rule: nothing is left out and nothing is made nicer; NaN and Infinity stay the b
 
 from __future__ import annotations
 
+import itertools
 import json
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from wandb.server.gate import Gate
 from wandb.server.lines import STREAMS
 from wandb.server.protocol import run_key
 from wandb.server.store import RunKey, Store, current_state
+
+NULLS_AT_ONCE = 10_000
 
 
 class Reading:
@@ -43,7 +46,10 @@ class Reading:
         return json_answer([run_head(row) for row in rows])
 
     async def _run(self, request: Request) -> Response:
-        return json_answer(await run_in_threadpool(end_state, self._store, run_key(request)))
+        pieces = end_state(self._store, run_key(request))
+        # Whether there is such a run is known with the first piece; then the answer has begun.
+        first = await run_in_threadpool(next, pieces)
+        return StreamingResponse(itertools.chain([first], pieces), media_type="application/json")
 
     async def _delete(self, request: Request) -> Response:
         row = await run_in_threadpool(self._store.run, run_key(request))
@@ -87,12 +93,15 @@ def run_head(row: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def end_state(store: Store, key: RunKey) -> Dict[str, Any]:
-    """Everything about a run.  A line that was never written, though a later one was, is None."""
+def end_state(store: Store, key: RunKey) -> Iterator[str]:
+    """Everything about a run, in pieces of JSON.  A line that was never written is null.
+
+    Raises:
+        NotFound: with the first piece.
+    """
     row = store.run(key)
-    return {
+    head = {
         **run_head(row),
-        **{stream: store.lines(row["id"], stream) for stream in STREAMS},
         "files": {
             file["path"]: {"size": file["n_bytes"], "sha256": file["sha256"], "announced": file["announced"]}
             for file in store.files(row["id"])
@@ -107,6 +116,23 @@ def end_state(store: Store, key: RunKey) -> Dict[str, Any]:
             for one in store.alerts(row["id"])
         ],
     }
+    yield json.dumps(head)[:-1]
+    for stream in STREAMS:
+        yield f', "{stream}": '
+        yield from _list_of_lines(store, row["id"], stream)
+    yield "}"
+
+
+def _list_of_lines(store: Store, run_id: int, stream: str) -> Iterator[str]:
+    comma, end = "[", 0
+    # As a list: a slow reader shall not keep a connection to the database.
+    for first, lines in list(store.line_range(run_id, stream)):
+        for begin in range(end, first, NULLS_AT_ONCE):
+            yield comma + ", ".join(["null"] * min(NULLS_AT_ONCE, first - begin))
+            comma = ", "
+        yield comma + json.dumps(lines)[1:-1]
+        comma, end = ", ", first + len(lines)
+    yield "]" if end else "[]"
 
 
 def json_answer(value: Any) -> Response:

@@ -12,6 +12,8 @@ from typing import Any, Dict
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from wandb.errors import UsageError
+
 _SIGNATURE = re.compile(r"^(/upload/\d+/\d+)/[^/]+")
 
 
@@ -20,7 +22,10 @@ class RequestLog:
 
     def __init__(self, app: ASGIApp, path: str) -> None:
         self._app = app
-        self._file = open(path, "a", encoding="utf-8", buffering=1)
+        try:
+            self._file = open(path, "a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise UsageError(f"--request-log: {path} cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
         self._file.close()

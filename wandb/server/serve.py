@@ -2,6 +2,7 @@
 
 Rule 1: one server per folder; it holds a lock on `lock` there for as long as it lives.
 Rule 2: `ready` is called when the first request would be answered, not before.
+Rule 3: whatever is made in the folder, and the folder, is for its owner's eyes only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import stat
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
@@ -57,15 +59,16 @@ def serve(
     Raises:
         UsageError: the address cannot be had, or another server uses the folder.
     """
-    with hold_folder(config.folder):
+    # The port first: one that is taken shall leave nothing behind.
+    with _listen_for(config.folder, host, port) as listener, hold_folder(config.folder):
         backend = open_backend(config)
         backend.blobs.forget_unfinished()
-        listener = listen(host, port)
+        backend.store.remove_unused_blobs()
         base_url = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
-        made = None
+        app = create_app(backend, config)
+        made = None  # what can fail has been done: a key that was made must be shown
         if api_key is not None or not backend.access.has_api_key():
             made = backend.access.new_api_key(api_key)
-        app = create_app(backend, config)
 
         def announce() -> None:
             write_announcement(config.folder, base_url)
@@ -107,14 +110,25 @@ class _AnnouncingServer(uvicorn.Server):
         self._ready()
 
 
+def _listen_for(folder: Path, host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except UsageError:
+        if running_server(folder) is not None:  # most likely it is the one that has the port
+            raise _another_server(folder) from None
+        raise
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket, or UsageError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
+        # Python's own text repeats the address; that of a name that is not known has a number of its own.
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise UsageError(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}",
+            f"Cannot listen on {host}:{port}: {reason}",
             hint="try --port 0, which takes a free one",
         ) from error
     # Connections inherit it.  asyncio would set it only on sockets that were made with an explicit protocol
@@ -160,7 +174,8 @@ def stop_server(folder: Path) -> Dict[str, Any]:
 
 def new_api_key(folder: Path, database_url: str = "") -> str:
     """A further API key of the folder's server, which may be running."""
-    access = open_backend(ServerConfig(folder, database_url)).access
+    with private_folder(folder):
+        access = open_backend(ServerConfig(folder, database_url)).access
     return access.new_api_key()
 
 
@@ -169,23 +184,44 @@ def new_login_url(folder: Path, database_url: str = "") -> str:
     found = running_server(folder)
     if found is None:
         raise Error(f"No server is running on {folder}", hint="wandb server start")
-    access = open_backend(ServerConfig(folder, database_url)).access
+    with private_folder(folder):
+        access = open_backend(ServerConfig(folder, database_url)).access
     return f"{found['base_url']}/login?link={access.new_login_link()}"
 
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Make the folder ours, for our eyes only, for as long as the context lasts; or UsageError."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(folder / "lock", "ab+") as lock:
+    """Make the folder ours for as long as the context lasts; or UsageError."""
+    with private_folder(folder), open(folder / "lock", "ab+") as lock:
         try:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UsageError(
-                f"Another server is running on {folder}", hint="wandb server status shows it"
-            ) from error
+            raise _another_server(folder) from error
         yield
+
+
+@contextlib.contextmanager
+def private_folder(folder: Path) -> Iterator[None]:
+    """Make the folder if it is missing; it, and what is made during the context, is for its owner only."""
+    mask = os.umask(0o077)
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder.stat().st_mode & stat.S_ISVTX:
+                raise UsageError(
+                    f"{folder} is shared with others", hint="give the server a folder of its own"
+                )
+            folder.chmod(0o700)
+        except OSError as error:
+            raise UsageError(f"The folder {folder} cannot be used: {error.strerror}") from error
+        yield
+    finally:
+        os.umask(mask)
+
+
+def _another_server(folder: Path) -> UsageError:
+    return UsageError(f"Another server is running on {folder}", hint="wandb server status shows it")
 
 
 def _in_url(host: str) -> str:

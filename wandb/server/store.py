@@ -10,11 +10,25 @@ Rule 2: null from a client means "unchanged", an empty value means "make it empt
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import secrets
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    BinaryIO,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -41,6 +55,8 @@ CHANGEABLE = {
     "jobRepo": "repo",
     "sweep": "sweep",
 }
+# Of configs and summaries.  Python's JSON gives up at about 1,000, earlier inside of other calls.
+MAX_DEPTH = 400
 STATES = ("running", "finished", "failed", "crashed", "preempting", "preempted", "pending", "killed")
 
 # Statements that are executed with every request: building one costs more than executing it.
@@ -95,6 +111,7 @@ class Store:
         only_one = engine.dialect.name == "sqlite"
         self._one_writer = threading.Lock() if only_one else contextlib.nullcontext()
         self._blob_lock = threading.Lock()
+        self.on_deleted: List[Callable[[int], None]] = []  # called with the number of a run that is gone
 
     # -- runs ---------------------------------------------------------------------------------------------
 
@@ -116,9 +133,9 @@ class Store:
     def _upsert_run(self, fields: Mapping[str, Any]) -> Tuple[Dict[str, Any], bool]:
         values = {column: fields[name] for name, column in CHANGEABLE.items() if fields.get(name) is not None}
         if fields.get("config") is not None:
-            values["config"] = _checked_object(fields["config"], "config")
+            values["config"] = checked_object(fields["config"], "config")
         if fields.get("summaryMetrics") is not None:
-            values["summary"] = _checked_object(fields["summaryMetrics"], "summaryMetrics")
+            values["summary"] = checked_object(fields["summaryMetrics"], "summaryMetrics")
         if fields.get("tags") is not None:
             values["tags"] = json.dumps(list(dict.fromkeys(fields["tags"])))
         if fields.get("state") is not None:
@@ -142,7 +159,7 @@ class Store:
             if found is not None:
                 values.update(updated_at=now, heartbeat_at=now)
                 connection.execute(_CHANGE_RUN, {"run_id": found.id, **values})
-                return _as_dict({**found._mapping, **values}), False
+                return _as_dict(connection.execute(_RUN_BY_ID, {"run_id": found.id}).one()._mapping), False
             project_id = self._project_id(connection, key.entity, key.project)
             if not values.get("display_name"):
                 in_project = select(func.count()).select_from(run).where(run.c.project_id == project_id)
@@ -175,6 +192,21 @@ class Store:
         with self._reading() as connection:
             return [_as_dict(row._mapping) for row in connection.execute(query)]
 
+    def runs_version(self, entity: str, project_name: str) -> str:
+        """A text that changes with whatever a list of these runs shows; not with a mere heartbeat."""
+        query = (
+            select(run.c.id, run.c.updated_at, run.c.state, run.c.heartbeat_at)
+            .join(project)
+            .where((project.c.entity == entity) & (project.c.name == project_name))
+            .order_by(run.c.id)
+        )
+        digest = hashlib.sha256()
+        with self._reading() as connection:
+            for row in connection.execute(query):
+                state = current_state(row._asdict())  # "crashed" comes with the time, without a write
+                digest.update(f"{row.id} {row.updated_at!r} {state}\n".encode())
+        return digest.hexdigest()
+
     def projects(self) -> List[Dict[str, Any]]:
         """All projects, the one that was last written to first."""
         query = (
@@ -202,13 +234,11 @@ class Store:
                 for table in (run_file, line_chunk, alert):
                     connection.execute(delete(table).where(table.c.run_id == run_id))
                 connection.execute(delete(run).where(run.c.id == run_id))
-                for part in _in_parts(sorted(digests)):
-                    in_use = connection.scalars(
-                        select(run_file.c.sha256).where(run_file.c.sha256.in_(part)).distinct()
-                    )
-                    digests.difference_update(in_use)
-            for sha256 in digests:
+                unused = _unused(connection, digests)
+            for sha256 in unused:
                 self._blobs.remove(sha256)
+        for forget in self.on_deleted:
+            forget(run_id)
 
     def request_stop(self, run_id: int) -> None:
         """Let the next answer to the run's client tell it to stop."""
@@ -274,7 +304,7 @@ class Store:
             for stream, (offset, content) in post.lines.items():
                 count = f"{stream}_lines"
                 n_before: int = found._mapping[count]
-                if offset > n_before + lines.MAX_HOLE_LINES:
+                if offset > min(n_before + lines.MAX_HOLE_LINES, lines.MAX_LINES - len(content)):
                     raise UsageError(
                         f"{stream}: offset {offset} is far beyond the {n_before} lines there are"
                     )
@@ -295,13 +325,8 @@ class Store:
             connection.execute(_CHANGE_RUN, {"run_id": found.id, **values})
             return bool(found.stop_requested) and not post.complete
 
-    def lines(self, run_id: int, stream: str) -> List[Optional[str]]:
-        """All lines; None for one that was never written though a later one was."""
-        with self._reading() as connection:
-            return lines.all_lines(connection, run_id, stream)
-
     def line_range(
-        self, run_id: int, stream: str, start: int, stop: Optional[int] = None
+        self, run_id: int, stream: str, start: int = 0, stop: Optional[int] = None
     ) -> Iterator[Tuple[int, List[str]]]:
         """(number of the first line, lines) for what is there of [start, stop)."""
         with self._reading() as connection:
@@ -320,19 +345,20 @@ class Store:
         """
         blob = incoming.finish()
         values = {"sha256": blob.sha256, "md5": blob.md5, "n_bytes": blob.n_bytes, "uploaded_at": time.time()}
-        with self._blob_lock, self._writing() as connection:
-            if _one(connection, _LOCK_BY_ID, run_id=run_id) is None:
-                raise NotFound("The run of this file does not exist any more")
-            self._blobs.keep(incoming, blob)
-            old = _one(connection, _FILE, of_run=run_id, of_path=path)
-            if old is None:
-                values.update(run_id=run_id, path=path, announced=False)
-                connection.execute(_ADD_FILE, values)
-            else:
-                connection.execute(_CHANGE_FILE, {"of_run": run_id, "of_path": path, **values})
-                others = select(func.count()).select_from(run_file).where(run_file.c.sha256 == old.sha256)
-                if not connection.scalar(others):
-                    self._blobs.remove(old.sha256)
+        with self._blob_lock:
+            with self._writing() as connection:
+                if _one(connection, _LOCK_BY_ID, run_id=run_id) is None:
+                    raise NotFound("The run of this file does not exist any more")
+                self._blobs.keep(incoming, blob)
+                old = _one(connection, _FILE, of_run=run_id, of_path=path)
+                if old is None:
+                    values.update(run_id=run_id, path=path, announced=False)
+                    connection.execute(_ADD_FILE, values)
+                else:
+                    connection.execute(_CHANGE_FILE, {"of_run": run_id, "of_path": path, **values})
+                unused = _unused(connection, {old.sha256} if old is not None else set())
+            for sha256 in unused:
+                self._blobs.remove(sha256)
         return blob
 
     def files(self, run_id: int) -> List[Dict[str, Any]]:
@@ -340,16 +366,32 @@ class Store:
         with self._reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
-    def file(self, run_id: int, path: str) -> Dict[str, Any]:
-        """One file's row, with `blob`: the path of its bytes on our disk."""
-        query = select(run_file).where(
-            (run_file.c.run_id == run_id) & (run_file.c.path == checked_file_path(path))
-        )
-        with self._reading() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            raise NotFound(f"The run has no file {path!r}")
-        return {**row._mapping, "blob": self._blobs.path(row.sha256)}
+    def open_file(self, run_id: int, path: str) -> Tuple[Dict[str, Any], BinaryIO]:
+        """One file's row and its bytes, which stay readable whatever happens to the file.
+
+        Raises:
+            NotFound: the run has no such file, or its bytes are gone from our disk.
+        """
+        with self._blob_lock:
+            with self._reading() as connection:
+                row = _one(connection, _FILE, of_run=run_id, of_path=checked_file_path(path))
+            if row is None:
+                raise NotFound(f"The run has no file {path!r}")
+            try:
+                return dict(row._mapping), self._blobs.open(row.sha256)
+            except FileNotFoundError:
+                raise NotFound(f"The bytes of the file {path!r} are gone from the server's disk") from None
+
+    def remove_unused_blobs(self) -> None:
+        """Remove the bytes that a killed server had no time to remove.  Only for whoever holds the folder."""
+        # Of a database that was moved here, or put in the place of another, we do not know what it lacks.
+        if not self._blobs.is_of(self.secret("instance")):
+            return
+        with self._blob_lock:
+            with self._reading() as connection:
+                unused = _unused(connection, set(self._blobs.all()))
+            for sha256 in unused:
+                self._blobs.remove(sha256)
 
     # -- small things -------------------------------------------------------------------------------------
 
@@ -418,18 +460,40 @@ def _one(connection: Connection, statement: Select[Any], **parameters: Any) -> O
     return connection.execute(statement, parameters).one_or_none()
 
 
+def _unused(connection: Connection, digests: Set[str]) -> Set[str]:
+    """Those of the digests that no file has."""
+    unused = set(digests)
+    for part in _in_parts(sorted(digests)):
+        in_use = select(run_file.c.sha256).where(run_file.c.sha256.in_(part)).distinct()
+        unused.difference_update(connection.scalars(in_use))
+    return unused
+
+
 def _as_dict(row: Mapping[Any, Any]) -> Dict[str, Any]:
     return {**row, "tags": json.loads(row["tags"])}
 
 
-def _checked_object(text: str, what: str) -> str:
+def checked_object(text: Any, what: str) -> str:
+    """A text that is a JSON object, as it came; UsageError if it is none or nobody could read it again."""
+    if not isinstance(text, str):
+        raise UsageError(f"{what} is not a text")
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{what} is not JSON: {error}") from error
     if not isinstance(parsed, dict):
         raise UsageError(f"{what} is not a JSON object")
-    return text
+    level: List[Any] = [parsed]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return text
+    raise UsageError(f"{what} is nested more than {MAX_DEPTH} deep")
 
 
 def _object_or_empty(line: str) -> Dict[str, Any]:

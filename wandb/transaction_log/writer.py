@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import List, Optional, Union
+from typing import List, Optional, Sequence, Tuple, Union
 from zlib import crc32
 
 from wandb.errors import BadFileHeader, LogError, LogWriteError, RecordTooLarge
@@ -50,7 +50,7 @@ class Writer:
         end: The end of the last whole record, in bytes from the start of the file.
     """
 
-    __slots__ = ("path", "end", "_fd", "_room", "_directory_synced")
+    __slots__ = ("path", "end", "_fd", "_room", "_unsynced_directories")
 
     def __init__(self, path: str, fd: int, end: int) -> None:
         """Use `create` or `append_to`.  `fd`: open to read and append; all before `end` is settled."""
@@ -58,11 +58,14 @@ class Writer:
         self.end = end
         self._fd = fd
         self._room = _UNSETTLED  # bytes of data that a FULL chunk could still hold in this block
-        self._directory_synced = False
+        self._unsynced_directories: Tuple[str, ...] = (os.path.dirname(path) or ".",)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> "Writer":
+    def create(cls, path: str | os.PathLike[str], directories: Sequence[str] = ()) -> "Writer":
         """Start a new log.
+
+        Args:
+            directories: What has new entries too, besides the directory of the file, for the first `sync`.
 
         Raises:
             LogWriteError: the file exists, or cannot be made; none is left behind.
@@ -75,6 +78,7 @@ class Writer:
         except OSError as error:
             raise LogWriteError(f"{path}: cannot be created: {error.strerror}") from error
         writer = cls(path, fd, 0)
+        writer._unsynced_directories += tuple(directories)
         try:
             writer._append(FILE_HEADER)
         except OSError as error:
@@ -148,16 +152,22 @@ class Writer:
     def sync(self) -> None:
         """Wait until everything written is on the disk, and the file's name in its directory too.
 
+        May be called beside `write`, from another thread, as long as nobody closes the log meanwhile.
+
         Raises:
             LogWriteError: the disk refused; what was written since the last good `sync` may be lost with the
             machine. LogError: the log is closed.
         """
         self._check_open()
         try:
+            if self._is_gone():
+                self._room = _UNSETTLED  # the next write finds out for itself
+                raise OSError(errno.ENOENT, "the file was removed")
             getattr(os, "fdatasync", os.fsync)(self._fd)  # macOS has no fdatasync
-            if not self._directory_synced:
-                _sync_directory(os.path.dirname(self.path) or ".")
-                self._directory_synced = True
+            if self._unsynced_directories:
+                for directory in self._unsynced_directories:
+                    _sync_directory(directory)
+                self._unsynced_directories = ()
         except OSError as error:
             raise LogWriteError(
                 f"{self.path}: cannot be synced: {error.strerror}", hint=_hint(error)
@@ -180,16 +190,13 @@ class Writer:
     def _write_slowly(self, payload: bytes) -> int:
         """Write what does not fit into this block, and find out where we are if that is in doubt."""
         self._check_open()
-        if not payload:
-            raise LogError("an empty record was not written", hint="the real client's sync cannot read one")
-        if len(payload) > MAX_RECORD_BYTES:
-            raise RecordTooLarge(
-                f"a record of {len(payload)} bytes was not written; the limit is {MAX_RECORD_BYTES}",
-                hint="store large data as a file or an artifact",
-            )
+        check_size(payload)
         try:
-            # Once in a block we look whether the file ends where we think; with a second writer it does not.
-            if self._room == _UNSETTLED or os.lseek(self._fd, 0, os.SEEK_END) != self.end:
+            # Once in a block we look whether the file is there, and ends where we think; with a second
+            # writer it does not.
+            status = os.fstat(self._fd)
+            if self._room == _UNSETTLED or status.st_size != self.end or not status.st_nlink:
+                self._room = _UNSETTLED
                 self._settle()
             chunks = frame(payload, self.end)
             self._room = _UNSETTLED
@@ -232,6 +239,8 @@ class Writer:
         from wandb.transaction_log.parser import Parser  # not needed by a run that meets with no trouble
 
         try:
+            if self._is_gone():
+                self._reopen()
             was_cut = os.lseek(self._fd, 0, os.SEEK_END) < self.end  # by somebody else; then trust nothing
             n_bytes = 0 if was_cut else self.end
             parser = Parser(n_bytes)
@@ -256,6 +265,36 @@ class Writer:
                 hint=_hint(error),
             ) from error
         self._move_to(end)
+
+    def _is_gone(self) -> bool:
+        """Whether what we have open is no file in a directory any more."""
+        try:
+            return os.fstat(self._fd).st_nlink == 0
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                return True
+            raise
+
+    def _reopen(self) -> None:
+        """Go on with the file that is at our path now, in place of the one that is gone.
+
+        A file server that was restarted may have it again, or the user has put a copy back.  What is not
+        there is not made anew: whoever removed a run does not want it back.  Nor is a file continued that
+        lacks some of what ours had: the log would have a hole that nobody knows of.
+
+        Raises:
+            OSError: There is no such file (yet); nothing has changed.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        if os.fstat(fd).st_size < self.end:
+            os.close(fd)
+            raise OSError(errno.ENOENT, "the file in its place lacks what was written already")
+        gone, self._fd = self._fd, fd
+        self._unsynced_directories = (os.path.dirname(self.path) or ".",)
+        try:
+            os.close(gone)
+        except OSError:
+            pass  # nobody can get at it any more
 
     def _cut(self, end: int, n_bytes: int) -> int:
         """Cut a torn tail off; where the file system refuses that, step over it.  Returns where to go on."""
@@ -283,6 +322,22 @@ class Writer:
             raise LogError(f"{self.path}: the log is closed; nothing was written")
 
 
+def check_size(payload: bytes) -> None:
+    """Refuse what no log can hold.
+
+    Raises:
+        RecordTooLarge: It has more than MAX_RECORD_BYTES.
+        LogError: It is empty.
+    """
+    if not payload:
+        raise LogError("an empty record was not written", hint="the real client's sync cannot read one")
+    if len(payload) > MAX_RECORD_BYTES:
+        raise RecordTooLarge(
+            f"a record of {len(payload)} bytes was not written; the limit is {MAX_RECORD_BYTES}",
+            hint="store large data as a file or an artifact",
+        )
+
+
 def frame(payload: bytes, offset: int) -> bytes:
     """Return the bytes that make `payload` a record at `offset`: a trailer if one is due, then its chunks."""
     parts: List[Union[bytes, memoryview]] = []
@@ -306,7 +361,10 @@ def frame(payload: bytes, offset: int) -> bytes:
 
 
 def _sync_directory(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):
+        return  # it was moved, and the file with it; or we may write into it and not look
     try:
         os.fsync(fd)
     except OSError as error:
@@ -323,4 +381,5 @@ def _hint(error: OSError) -> Optional[str]:
         errno.EFBIG: "the size limit for files is reached (ulimit -f)",
         errno.EROFS: "the file system is read-only",
         errno.ESTALE: "the file was removed or moved on its file server",
+        errno.ENOENT: "the log was removed; it is not made anew",
     }.get(error.errno or 0)

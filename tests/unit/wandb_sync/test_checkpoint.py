@@ -28,7 +28,7 @@ THERE = Destination("http://other", "", "p", "abc")
 
 
 def checkpoint(log: Path, offset: int, **session: Any) -> Checkpoint:
-    return Checkpoint(identify(log, offset), dict(session), {"a": [1, 2]}, ["a"], {}, [], False)
+    return Checkpoint(identify(log, offset), dict(session), {"a": [1, 2]}, ["a"], {}, [], [], False)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import pytest
-from log_builder import LogBuilder, everything
+from log_builder import STARTED_S, LogBuilder, everything
 from simulated_server import Answer, Cut, SimulatedServer
 
 from wandb.errors import UsageError
@@ -169,7 +169,13 @@ def test_a_run_that_was_silent_for_long_has_ended(server: SimulatedServer, tmp_p
 
 def writer(**changes: Any) -> Dict[str, Any]:
     here = ProcessId.current()._replace(**changes)
-    return {"host": here.host, "boot_id": here.boot_id, "pid": here.pid, "pid_start_ticks": here.start_ticks}
+    return {
+        "host": here.host,
+        "boot_id": here.boot_id,
+        "pid": here.pid,
+        "pid_start_ticks": here.start_ticks,
+        "pid_namespace": here.namespace,
+    }
 
 
 def test_a_writer_that_is_dead_has_ended_at_once(server: SimulatedServer, tmp_path: Path) -> None:
@@ -483,7 +489,8 @@ def test_a_resumed_run_that_is_interrupted_continues_by_its_own_count(
 ) -> None:
     first = LogBuilder(tmp_path / "w", directory="1").rows(30).exit(1)
     sync(server, first.directory)
-    second = LogBuilder(tmp_path / "w", directory="2", resume=True).rows(100).exit(0)
+    second = LogBuilder(tmp_path / "w", directory="2", resume=True, started_s=STARTED_S + 60)
+    second.rows(100).exit(0)
     posts = [0]
 
     def fail(operation: str, n: int) -> Any:
@@ -558,10 +565,10 @@ def test_a_bug_of_ours_ends_one_run_only(
     LogBuilder(tmp_path / "w", "bad").rows(1).exit(0)
     judge = run_sync.RunSync._judge
 
-    def buggy(self: Any, session: Any) -> Any:
+    def buggy(self: Any, session: Any, lacks: Any) -> Any:
         if session.run.run_id == "bad":
             raise ZeroDivisionError("oh")
-        return judge(self, session)
+        return judge(self, session, lacks)
 
     monkeypatch.setattr(run_sync.RunSync, "_judge", buggy)
     events: Events = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
-from log_builder import LogBuilder, everything
+from log_builder import STARTED_S, LogBuilder, everything
 from simulated_server import SimulatedServer
 
 from wandb.errors import SyncError, TransientError
@@ -262,7 +262,8 @@ def test_a_log_without_run_record_cannot_be_opened() -> None:
 
 def test_a_resumed_run_goes_on_where_the_server_is(tmp_path: Path) -> None:
     server = synced(LogBuilder(tmp_path, directory="a").rows(3).output("one\n").stats(1, cpu=1).exit(0))
-    second = LogBuilder(tmp_path, directory="b", resume=True).rows(2).output("two\n").stats(2, cpu=2).exit(0)
+    second = LogBuilder(tmp_path, directory="b", resume=True, started_s=STARTED_S + 60)
+    second.rows(2).output("two\n").stats(2, cpu=2).exit(0)
     synced(second, server)
     run = server.run("abc")
     assert [row["_step"] for row in run.history] == [0, 1, 2, 3, 4]
@@ -275,12 +276,15 @@ def test_a_resumed_run_that_the_server_does_not_know_begins_at_zero(tmp_path: Pa
     assert [row["_step"] for row in server.run("abc").history] == [0, 1]
 
 
-def test_rows_that_continue_the_earlier_steps_themselves_are_not_shifted(tmp_path: Path) -> None:
-    server = synced(LogBuilder(tmp_path, directory="a").rows(3).exit(0))
-    second = LogBuilder(tmp_path, directory="b", resume=True, starting_step=3)
-    second.step = 3
-    synced(second.rows(2).exit(0), server)
-    assert [row["_step"] for row in server.run("abc").history] == [0, 1, 2, 3, 4]
+def test_rows_that_the_server_has_already_are_not_uploaded_a_second_time(tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path, resume=True).rows(3).exit(0)
+    server = synced(log)
+    synced(log, server)  # where they began is noted in the run's config
+    assert len(server.run("abc").history) == 3
+    server.run("abc").config = {}
+    with pytest.raises(SyncError, match="uploaded before"):
+        synced(log, server)
+    assert len(server.run("abc").history) == 3
 
 
 def test_a_resumed_run_keeps_config_and_summary_of_the_earlier_part(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Logs rows with one recorder, a block at a time, and times each call.
 
-    record.py RECORDER N_SCALARS          RECORDER: floor, hand, wandb, tensorboardX
+    record.py RECORDER N_SCALARS          RECORDER: a key of RECORDERS
 
 Reads lines: a number is a block of so many calls, answered by the nanoseconds of each call as JSON; "size" is
 answered by the bytes on disk; the end of the input ends the run.  "wandb" is whichever wandb the interpreter
@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -114,14 +115,16 @@ def hand() -> Callable[[Row], None]:
     return log
 
 
-def wandb_offline() -> Callable[[Row], None]:
+def wandb_offline(**settings: Any) -> Callable[[Row], None]:
     """`run.log` with a summary and a metric definition, of whichever wandb this interpreter has."""
     import wandb
 
     run = wandb.init(
         project="bench",
         mode="offline",
-        settings=wandb.Settings(console="off", x_disable_stats=True, x_disable_meta=True, silent=True),
+        settings=wandb.Settings(
+            console="off", x_disable_stats=True, x_disable_meta=True, silent=True, **settings
+        ),
     )
     run.define_metric(GLOB, step_metric=STEP_METRIC, summary="min")
     log: Callable[[Row], None] = run.log
@@ -147,6 +150,9 @@ RECORDERS: Dict[str, Callable[[], Callable[[Row], None]]] = {
     "floor": floor,
     "hand": hand,
     "wandb": wandb_offline,
+    "wandb-process": partial(wandb_offline, durability="process"),
+    "wandb-record": partial(wandb_offline, durability="record"),
+    "wandb-thread": partial(wandb_offline, durability="process", x_log_writer_thread=True),
     "tensorboardX": tensorboardx,
 }
 

@@ -23,7 +23,7 @@ export async function fetchJson(path, etags = null) {
   const answer = await fetch(path, { headers, cache: "no-store" });
   if (answer.status === 304) return null;
   if (answer.status === 401) {
-    location.href = `/login?next=${encodeURIComponent(location.pathname)}`;
+    location.href = `/login?next=${encodeURIComponent(location.pathname + location.hash)}`;
     throw new Gone("logged out");
   }
   if (!answer.ok) {
@@ -40,9 +40,9 @@ export const filePath = (path) => path.split("/").map(part).join("/");
 // A number with as many digits as one wants to read.
 export function number(value) {
   if (typeof value !== "number") return String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e7) return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e12) return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-4 || size >= 1e7)) return value.toExponential(3).replace(/\.?0+e/, "e");
+  if (size !== 0 && (size < 1e-4 || size >= 1e7)) return value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e");
   return String(Number(value.toPrecision(5)));
 }
 

@@ -92,67 +92,57 @@ export async function showRuns(main, entity, project) {
     { title: "job type", get: (r) => r.job_type || "", show: (r) => r.job_type || "" },
   ];
   const table = new Table(fixed, { title: "created", down: true });
-  const filter = el("input", { type: "search", placeholder: "Filter: words of any column", "aria-label": "Filter" });
+  const filter = el("input", { type: "search", placeholder: "Filter: words of any column shown", "aria-label": "Filter" });
   const states = el("select", { "aria-label": "State" }, el("option", { value: "" }, "all states"));
   const all = el("input", { type: "checkbox" });
   const count = el("span.quiet");
   main.replaceChildren(el("h1", {}, project), el("div.bar", {}, filter, states, el("label", {}, all, "all columns"), count), table.node, table.more);
 
-  let runs = [];
+  let runs = [], keys = { summary: [], config: [] };
   const redraw = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const shown = runs.filter((run) => {
       if (states.value && run.state !== states.value) return false;
       if (!words.length) return true;
-      const text = JSON.stringify([run.name, run.id, run.state, run.tags, run.group, run.job_type, run.notes, run.config, run.summary]).toLowerCase();
+      const text = JSON.stringify([run.name, run.id, run.state, run.tags, run.group, run.job_type, run.config, run.summary]).toLowerCase();
       return words.every((word) => text.includes(word));
     });
-    const limit = all.checked ? Infinity : SHOWN_COLUMNS;
     table.columns = [
       ...fixed,
       ...optional.filter((column) => runs.some((run) => column.get(run))),
-      ...keyColumns(runs, "summary", limit),
-      ...keyColumns(runs, "config", limit),
+      ...keys.summary.map((key) => keyColumn(runs, "summary", key)),
+      ...keys.config.map((key) => keyColumn(runs, "config", key)),
     ];
     table.show(shown);
     count.textContent = shown.length === runs.length ? `${runs.length} runs` : `${shown.length} of ${runs.length} runs`;
   };
   filter.addEventListener("input", redraw);
   states.addEventListener("change", redraw);
-  all.addEventListener("change", redraw);
 
-  let last = "";
+  const etags = new Map();
   const refresh = async () => {
-    const found = await fetchJson(`/page/runs/${part(entity)}/${part(project)}`);
-    const text = JSON.stringify(found);
-    if (text === last) return;
-    last = text;
-    runs = found;
+    const columns = all.checked ? "all" : SHOWN_COLUMNS;
+    const found = await fetchJson(`/page/runs/${part(entity)}/${part(project)}?columns=${columns}`, etags);
+    if (found === null) return;
+    ({ runs, keys } = found);
     const present = [...new Set(runs.map((run) => run.state))].sort();
     const chosen = states.value;
     states.replaceChildren(el("option", { value: "" }, "all states"), ...present.map((name) => el("option", { value: name, selected: name === chosen }, name)));
     redraw();
   };
+  all.addEventListener("change", () => { etags.clear(); refresh().catch(() => {}); }); // the next refresh says what fails
   await refresh();
   return refresh;
 }
 
 const runtime = (run) => (typeof run.summary._runtime === "number" ? run.summary._runtime : run.heartbeat_at - run.created_at);
 
-// A column per key of the summary or config; those that most runs have come first.
-function keyColumns(runs, which, limit) {
-  const counts = new Map();
-  for (const run of runs) {
-    for (const key of Object.keys(run[which])) if (!key.startsWith("_")) counts.set(key, (counts.get(key) || 0) + 1);
-  }
-  const keys = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a) || a.localeCompare(b)).slice(0, limit);
-  return keys.map((key) => {
-    const numeric = runs.some((run) => typeof run[which][key] === "number");
-    return {
-      title: which === "config" ? `config.${key}` : key,
-      number: numeric,
-      get: (run) => run[which][key],
-      show: (run) => { const value = run[which][key]; return value === undefined ? "" : number(value); },
-    };
-  });
+// The column of one key of the summary or config.
+function keyColumn(runs, which, key) {
+  return {
+    title: which === "config" ? `config.${key}` : key,
+    number: runs.some((run) => typeof run[which][key] === "number"),
+    get: (run) => run[which][key],
+    show: (run) => { const value = run[which][key]; return value === undefined ? "" : number(value); },
+  };
 }

@@ -75,9 +75,9 @@ class CurvesPanel {
     this.stream = stream;
     this.figures = new Map(); // key -> {node, chart, value, visible, version}
     this.range = [null, null];
-    this.n_lines = -1;
+    this.version = ""; // of the lines: how many, and how often earlier ones were replaced
     this.filter = el("input", { type: "search", placeholder: "Filter curves", "aria-label": "Filter curves", oninput: () => this.arrange() });
-    this.xKey = el("select", { "aria-label": "x axis", onchange: () => { this.range = [null, null]; this.reload(); } }, el("option", {}, xKey));
+    this.xKey = el("select", { "aria-label": "x axis", onchange: () => this.zoom(null, null) }, el("option", {}, xKey));
     this.smoothing = el("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": "Smoothing", oninput: () => this.redraw() });
     this.logY = el("input", { type: "checkbox", onchange: () => this.redraw() });
     this.reset = el("button", { hidden: true, onclick: () => this.zoom(null, null) }, "Show all of x");
@@ -90,7 +90,7 @@ class CurvesPanel {
         const figure = this.figures.get(entry.target.dataset.key);
         if (figure) figure.visible = entry.isIntersecting;
       }
-      this.load();
+      this.reload();
     }, { rootMargin: "300px" });
     this.resized = new ResizeObserver(() => this.redraw());
     this.resized.observe(this.grid);
@@ -98,18 +98,21 @@ class CurvesPanel {
   }
 
   async update(run) {
-    const n_lines = run.counts[this.stream];
-    if (n_lines === this.n_lines) return;
+    if (this.version !== `${run.n_rewrites}-${run.counts[this.stream]}`) await this.findKeys();
+    await this.load();
+  }
+
+  async findKeys() {
     const answer = await fetchJson(this.address);
-    this.n_lines = answer.n_lines;
+    this.version = `${answer.n_rewrites}-${answer.n_lines}`;
     const keys = Object.keys(answer.keys).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
     this.empty.hidden = keys.length > 0;
     const known = new Set([...this.xKey.options].map((option) => option.value));
     const front = keys.filter((key) => key.startsWith("_")), back = keys.filter((key) => !key.startsWith("_"));
     for (const key of [...front, ...back]) if (!known.has(key)) this.xKey.append(el("option", {}, key));
     for (const key of back) if (!this.figures.has(key)) this.figures.set(key, this.figure(key));
+    for (const key of this.figures.keys()) if (!(key in answer.keys)) this.figures.delete(key); // rewound
     this.arrange();
-    await this.load();
   }
 
   figure(key) {
@@ -137,7 +140,7 @@ class CurvesPanel {
 
   // Fetch the curves that are on the screen and older than what there is.
   async load() {
-    const version = [this.n_lines, this.xKey.value, ...this.range].join();
+    const version = [this.version, this.xKey.value, ...this.range].join();
     const due = [...this.figures].filter(([, figure]) => figure.visible && figure.version !== version).slice(0, 64);
     if (!due.length) return;
     for (const [, figure] of due) figure.version = version;
@@ -147,20 +150,22 @@ class CurvesPanel {
     try {
       const answer = await fetchJson(`${this.address}?${query}`);
       for (const [key, figure] of due) {
+        if (figure.version !== version) continue; // something newer was asked for meanwhile
         const curve = answer.curves[key];
-        figure.last = curve.y.length ? number(curve.y[curve.y.length - 1]) : "";
-        if (curve.n_skipped) figure.last += ` (${curve.n_skipped} not finite)`;
+        figure.last = curve.last === null ? "" : number(curve.last);
+        if (curve.n_gaps) figure.last += ` (${curve.n_gaps} not finite)`;
         figure.value.textContent = figure.last;
-        figure.chart.set(curve, this.options());
+        figure.chart.set(curve, { ...this.options(), xKey: query.get("x") });
       }
     } catch (error) {
-      for (const [, figure] of due) figure.version = "";
+      for (const [, figure] of due) if (figure.version === version) figure.version = "";
       throw error;
     }
+    await this.load(); // more than one request's worth may be on the screen
   }
 
   options() {
-    return { xKey: this.xKey.value, smoothing: Number(this.smoothing.value), logY: this.logY.checked };
+    return { smoothing: Number(this.smoothing.value), logY: this.logY.checked, range: this.range };
   }
 
   redraw() {
@@ -170,12 +175,11 @@ class CurvesPanel {
   zoom(low, high) {
     this.range = [low, high];
     this.reset.hidden = low === null;
-    this.load();
+    this.reload();
   }
 
   reload() {
-    this.reset.hidden = true;
-    this.load();
+    this.load().catch(() => {}); // the next refresh tries again, and says if it cannot
   }
 }
 

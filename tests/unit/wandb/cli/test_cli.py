@@ -45,6 +45,14 @@ def wandb(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
+@pytest.mark.parametrize("command", ["status", "login", "logout", "offline"])
+def test_a_command_stops_at_a_settings_file_that_is_broken(wandb: Shell, command: str) -> None:
+    wandb.settings.parent.mkdir()
+    wandb.settings.write_text("mode = online\n")
+    result = wandb(command)
+    assert result.exit_code == 2 and "settings file" in result.stderr and "repair" in result.stderr
+
+
 def test_offline_and_online_write_and_remove_the_mode(wandb: Shell) -> None:
     result = wandb("offline")
     assert result.exit_code == 0

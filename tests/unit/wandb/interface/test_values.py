@@ -8,6 +8,7 @@ import datetime
 import decimal
 import enum
 import pathlib
+import re
 
 import numpy
 import pytest
@@ -30,6 +31,10 @@ class Point:
     y: float
 
 
+class Whole(int):
+    pass
+
+
 def _function() -> None:
     pass
 
@@ -40,6 +45,7 @@ def _function() -> None:
         (None, None),
         (True, True),
         (2**70, 2**70),
+        (10**4299, 10**4299),
         (1.5, 1.5),
         ("text", "text"),
         ((1, 2), [1, 2]),
@@ -50,6 +56,7 @@ def _function() -> None:
         (b"ab", "ab"),
         (1 + 2j, "1+2j"),
         (decimal.Decimal("1.5"), "1.5"),
+        (re.compile("a|b"), "re.compile('a|b')"),
         (pathlib.PurePosixPath("/a"), "/a"),
         (datetime.datetime(2020, 1, 2), "2020-01-02T00:00:00"),
         (datetime.date(2020, 1, 2), "2020-01-02"),
@@ -138,6 +145,10 @@ def test_an_array_of_one_element_is_that_element_and_in_the_config_its_text() ->
         (object(), "config.model"),
         ({"layers": [1, 2, 3, object()]}, "config.model.layers[3]"),
         ({object(): 1}, "config.model"),
+        pytest.param(10**5000, "config.model", id="huge"),
+        ([-(10**5000)], "config.model[0]"),
+        ({10**5000: 1}, "config.model"),
+        pytest.param(Whole(10**5000), "config.model", id="huge too"),
         (numpy.array(["a"] * 40), "config.model"),
     ],
 )

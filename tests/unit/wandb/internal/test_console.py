@@ -305,6 +305,35 @@ def test_redirection_hears_children_and_raw_writes_and_relays_all(tmp_path: Path
     assert stdout == "python\nchild\nräw\nafter\n" and stderr == "oops\n"
 
 
+def test_our_own_texts_pass_a_redirection_by(tmp_path: Path) -> None:
+    body = (
+        "from wandb import term\n"
+        "os.write(2, b'before\\n')\nterm.termlog('é\\ud800')\n"
+        "subprocess.run('echo after >&2', shell=True)\n"
+    )
+    _, stderr, told = run("redirect", body + "capture.stop()\nterm.termlog('end')\n", tmp_path)
+    assert told["stderr"] == "before\nafter\n"
+    assert sorted(stderr.splitlines()) == ["after", "before", "wandb: end", "wandb: é\\ud800"]
+
+
+def test_a_stream_in_memory_gets_our_texts_though_the_descriptor_is_redirected(tmp_path: Path) -> None:
+    body = (
+        "import io\nfrom wandb import term\nsys.stderr = io.StringIO()\nterm.termlog('x')\n"
+        "assert sys.stderr.getvalue() == 'wandb: x\\n'\n"
+    )
+    run("redirect", body, tmp_path)
+
+
+def test_in_a_forked_child_our_own_texts_go_where_its_others_go(tmp_path: Path) -> None:
+    body = (
+        "from wandb import term\n"
+        "if not os.fork():\n    term.termlog('child')\n    os._exit(0)\n"
+        "assert os.wait()[1] == 0\n"
+    )
+    _, stderr, told = run("redirect", body, tmp_path)
+    assert stderr == told["stderr"] == "wandb: child\n"
+
+
 def test_redirection_loses_nothing_of_a_flood_that_comes_just_before_the_end(tmp_path: Path) -> None:
     stdout, _, told = run("redirect", "subprocess.run(['seq', '200000'])", tmp_path)
     expected = "".join(f"{n}\n" for n in range(1, 200001))

@@ -122,8 +122,14 @@ def test_a_handler_that_the_user_sets_later_survives_uninstall(tmp_path: Path) -
     assert run(script, tmp_path).stdout == "True\n"
 
 
-def test_sigterm_can_be_left_alone_on_request(tmp_path: Path) -> None:
-    install = INSTALL.replace("ExitHooks(told)", "ExitHooks(told, sigterm=False)")
+def test_another_signal_can_be_told_too(tmp_path: Path) -> None:
+    install = INSTALL.replace("ExitHooks(told)", "ExitHooks(told, signals=(10, 15))")
+    ending = run("os.kill(os.getpid(), 10)\nimport time\ntime.sleep(60)", tmp_path, install)
+    assert (ending.told, ending.status) == ([138], -signal.SIGUSR1)
+
+
+def test_signals_can_be_left_alone(tmp_path: Path) -> None:
+    install = INSTALL.replace("ExitHooks(told)", "ExitHooks(told, signals=())")
     ending = run("os.kill(os.getpid(), 15)\nimport time\ntime.sleep(60)", tmp_path, install)
     assert (ending.told, ending.status) == ([], -signal.SIGTERM)
 

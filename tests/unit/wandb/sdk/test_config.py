@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import json
 import pickle
 
 import numpy
 import pytest
+import yaml
 
 from wandb.errors import ConfigError, ValidationError
 from wandb.sdk.wandb_config import Config, parse_config, selected
@@ -80,6 +82,74 @@ def test_a_change_inside_a_nested_dict_is_recorded(rec) -> None:
     ]
     assert isinstance(rec.config.model, dict) and json.dumps(rec.config.model) == '{"layers": {"n": 2}}'
     assert pickle.loads(pickle.dumps(rec.config.model)) == {"layers": {"n": 2}}
+
+
+def test_attributes_and_updates_of_a_nested_dict_are_recorded(rec) -> None:
+    rec.config.model = {"layers": {"n": 1}}
+    rec.config.model.layers.n = 2
+    model = rec.config.model
+    model |= {"kind": "vit"}
+    with pytest.raises(AttributeError):
+        rec.config.model.missing
+    assert rec.changes[1:] == [
+        {"model": {"layers": {"n": 2}}},
+        {"model": {"layers": {"n": 2}, "kind": "vit"}},
+    ]
+
+
+def _exact(value):
+    """Say whether all dicts in it are dicts by their exact type, as YAML, OmegaConf and torch.load want."""
+    if isinstance(value, dict):
+        return type(value) is dict and all(_exact(item) for item in value.values())
+    return not isinstance(value, list) or all(_exact(item) for item in value)
+
+
+@pytest.mark.parametrize(
+    "taken_apart",
+    [
+        dict,
+        lambda config: {**config},
+        lambda config: (lambda **options: options)(**config),
+        lambda config: dict(config.items()),
+        lambda config: dict(zip(config.keys(), config.values())),
+        lambda config: config.as_dict(),
+        lambda config: {key: copy.deepcopy(config[key]) for key in config},
+        lambda config: pickle.loads(pickle.dumps(dict(config))),
+        lambda config: json.loads(json.dumps(config)),
+        lambda config: yaml.safe_load(yaml.safe_dump(dict(config))),
+    ],
+)
+def test_taken_apart_the_config_is_plain_dicts(rec, taken_apart) -> None:
+    rec.config.update({"lr": 0.1, "model": {"layers": {"n": 1}, "list": [{"x": 1}]}})
+    rec.config.model["layers"]["n"] = 2
+    got = taken_apart(rec.config)
+    assert got == {"lr": 0.1, "model": {"layers": {"n": 2}, "list": [{"x": 1}]}} and _exact(got)
+    got["model"]["layers"]["n"] = object()  # which is no affair of the run's
+    assert rec.config.model["layers"]["n"] == 2 and len(rec.changes) == 2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_a_copy_of_the_config_is_one_that_records_nothing(rec, copied) -> None:
+    rec.config.model = {"n": 1}
+    twin = copied(rec.config)
+    twin.model.n = 2
+    assert twin.model == {"n": 2} and rec.config.model == {"n": 1} and len(rec.changes) == 1
+
+
+def test_what_a_dict_can_and_a_config_cannot_is_free_for_keys(rec) -> None:
+    for name in ("clear", "copy", "fromkeys", "pop", "popitem", "setdefault"):
+        assert not hasattr(rec.config, name)
+        setattr(rec.config, name, 1)
+        assert getattr(rec.config, name) == rec.config[name] == 1
+    with pytest.raises(ConfigError):
+        del rec.config["copy"]
+    assert len(rec.config) == len(rec.changes) == 6
+
+
+def test_keys_of_wandb_s_own_are_not_among_the_user_s(rec) -> None:
+    rec.config.update({"_wandb": {"x": 1}, "a": 1})
+    assert list(rec.config) == rec.config.keys() == list(dict(rec.config)) == ["a"] and len(rec.config) == 1
+    assert rec.config["_wandb"] == {"x": 1} and "_wandb" in rec.config
 
 
 def test_a_change_says_what_a_dict_holds_no_more(rec) -> None:

@@ -18,11 +18,15 @@ from wandb.sdk.wandb_metric import Metrics, parse_definition
 from wandb.sdk.wandb_summary import SummaryState
 
 
+class _Backend(MemoryBackend):
+    """A memory backend whose `_write` a test may replace."""
+
+
 class Recorder:
     """A history over a memory backend."""
 
     def __init__(self) -> None:
-        self.backend = MemoryBackend()
+        self.backend = _Backend()
         self.warnings = []
         self.state = SummaryState()
         self.history = History(self.backend, self.state, Metrics(), self.warnings.append, dict)
@@ -78,6 +82,57 @@ def test_a_step_with_commit_ends_the_row(rec) -> None:
     assert rec.rows() == [{"a": 1, "_step": 5}, {"b": 2, "_step": 6}]
 
 
+def test_a_row_whose_step_goes_back_is_kept_where_only_our_syncer_looks(rec) -> None:
+    rec.log({"a": 1}, step=5, commit=True)
+    rec.log({"a": 2, "n": {"x": 1}}, step=3)
+    rec.log({"a": 3}, step=-1)
+    late = [footer.late for footer in LogView(rec.backend.records).of("footer")]
+    assert [row.step.num for row in late] == [3, 0]
+    keys = {item.key or tuple(item.nested_key): item.value_json for item in late[0].item}
+    assert keys["a"] == "2" and keys["_step"] == "3" and keys[("n", "x")] == "1" and "_timestamp" in keys
+    assert rec.summary() == {"a": 1}
+
+
+def test_the_last_step_that_fits_is_refused_for_the_next_row_has_one_too(rec) -> None:
+    with pytest.raises(ValidationError):
+        rec.log({"a": 1}, step=2**63 - 1)
+    rec.log({"a": 1}, step=2**63 - 2)
+
+
+def test_a_number_that_no_float_holds_makes_the_mean_infinite(rec) -> None:
+    rec.define("x", summary="mean")
+    for value in (1, 10**400, 2):
+        rec.log({"x": value})
+    assert rec.summary() == {"x": {"mean": math.inf}} and len(rec.rows()) == 3
+
+
+@pytest.mark.parametrize("options", [{}, {"commit": True, "step": 3}])
+def test_an_interrupt_in_the_midst_of_a_row_leaves_its_step_to_it(rec, options) -> None:
+    def interrupted(payload: bytes) -> None:
+        written(payload)
+        raise KeyboardInterrupt
+
+    rec.log({"a": 1})
+    written, rec.backend._write = rec.backend._write, interrupted
+    with pytest.raises(KeyboardInterrupt):
+        rec.log({"a": 2}, **options)
+    del rec.backend._write
+    rec.log({"a": 3})
+    steps = [row["_step"] for row in rec.rows()]
+    assert len(set(steps)) == 3
+
+
+def test_what_the_run_has_come_to_is_noted_every_quarter_of_a_megabyte(rec) -> None:
+    for number in range(4000):
+        rec.log({f"k{i}": number + i / 7 for i in range(10)})
+    sizes = [0]
+    for record in rec.backend.records:
+        sizes.append(0) if b"\xca\x3e" in record[:16] else sizes.__setitem__(-1, sizes[-1] + len(record))
+    states = [footer.state for footer in LogView(rec.backend.records).of("footer")]
+    assert 2 <= len(states) <= 8 and all(state.next_step == state.lines.history for state in states)
+    assert max(sizes) < 1.5 * 256 * 1024
+
+
 def test_a_step_that_goes_back_is_dropped_with_a_warning(rec) -> None:
     rec.log({"a": 1}, step=5, commit=True)
     rec.log({"a": 2}, step=5)
@@ -89,7 +144,7 @@ def test_a_step_that_goes_back_is_dropped_with_a_warning(rec) -> None:
 def test_the_part_of_a_row_that_waits_is_in_the_log_when_log_returns(rec) -> None:
     rec.log({"a": 1}, step=5)
     pending = LogView(rec.backend.records).of("footer")[0].pending
-    assert pending.step.num == 5 and pending.item[0].key == "a"
+    assert pending.step.num == 5 and [item.key for item in pending.item] == ["_runtime", "_timestamp", "a"]
 
 
 @pytest.mark.parametrize("step", ["3", 3.7, True, numpy.float64(3), [1]])
@@ -97,6 +152,23 @@ def test_a_step_that_is_no_int_is_refused(rec, step) -> None:
     with pytest.raises(ValidationError, match="log: step"):
         rec.log({"a": 1}, step=step)
     assert not rec.backend.records
+
+
+@pytest.mark.parametrize("step", [2**63, 1 << 20_000, -1 << 20_000], ids=int.bit_length)
+def test_a_step_that_no_record_holds_is_refused(rec, step) -> None:
+    with pytest.raises(ValidationError, match="log: step"):
+        rec.log({"a": 1}, step=step)
+    assert not rec.backend.records
+
+
+def test_an_int_that_python_does_not_print_is_refused_by_name_on_either_way(rec) -> None:
+    rec.log({"a": 1, "b": 2})
+    for _ in range(2):
+        with pytest.raises(ValidationError, match="log: b: an int of 16610 bits"):
+            rec.log({"a": 1, "b": 10**5000})
+        with pytest.raises(ValidationError, match="log: c: "):
+            rec.log({"c": 10**5000})
+    assert len(rec.rows()) == 1
 
 
 def test_a_numpy_int_is_a_step(rec) -> None:

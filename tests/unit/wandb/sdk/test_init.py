@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import os
+import pickle
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from conftest import run_python
 from log_view import LogView
 
 import wandb
-from wandb.errors import Error, RunFinishedError, UsageError
+from wandb.errors import Error, RunFinishedError, UsageError, ValidationError
 
 QUIET = {"console": "off", "silent": True, "x_disable_stats": True}
 
@@ -74,6 +80,84 @@ def test_changes_of_name_notes_and_tags_are_recorded_as_they_happen() -> None:
     run.finish()
 
 
+def test_name_notes_and_tags_can_be_taken_away() -> None:
+    run = _init(name="n", notes="o", tags=["a"])
+    run.name = run.notes = run.tags = None
+    last = LogView(run.sync_dir).of("run")[-1]
+    assert (run.name, run.notes, run.tags) == (None, None, ())
+    assert not (last.display_name or last.notes or last.tags)
+    run.finish()
+
+
+@pytest.mark.parametrize(
+    "attribute, value",
+    [
+        ("name", 5),
+        ("name", "\ud800"),
+        ("notes", "\ud800"),
+        ("tags", ["x" * 100]),
+        ("tags", [""]),
+        ("tags", [1]),
+        ("tags", ["\ud800"]),
+        ("tags", {"a": 1}),
+    ],
+)
+def test_what_init_refuses_is_refused_later_too_and_changes_nothing(attribute, value) -> None:
+    with pytest.raises(ValidationError):
+        _init(**{attribute: value})
+    run = _init(name="n", notes="o", tags=["a"])
+    with pytest.raises(ValidationError, match=f"run.{attribute}"):
+        setattr(run, attribute, value)
+    assert (run.name, run.notes, run.tags) == ("n", "o", ("a",)) and len(LogView(run.sync_dir).of("run")) == 1
+    run.finish()
+
+
+@pytest.mark.parametrize(
+    "path, use",
+    [
+        ("config", lambda run: run.config.update({"\ud800": 1})),
+        ("config.a", lambda run: run.config.update({"a": {"\ud800": 1}})),
+        ("summary.\\ud800", lambda run: run.summary.update({"\ud800": 1})),
+        ("summary.a", lambda run: run.summary.update({"a": {"\ud800": 1}})),
+        ("log: '\\ud800'", lambda run: run.log({"\ud800": 1})),
+        ("log: a", lambda run: run.log({"a": {"\ud800": 1}})),
+        ("define_metric: name", lambda run: run.define_metric("\ud800")),
+        ("define_metric: glob_name", lambda run: run.define_metric("\ud800*")),
+        ("define_metric: step_metric", lambda run: run.define_metric("a", step_metric="\ud800")),
+        ("alert: title", lambda run: run.alert("\ud800", "text")),
+        ("alert: text", lambda run: run.alert("title", "\ud800")),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_wherever_text_is_stored_as_it_is(path, use) -> None:
+    run = _init()
+    n_records = len(LogView(run.sync_dir).records)
+    with pytest.raises(ValidationError) as caught:
+        use(run)
+    assert caught.value.path == path and str(caught.value).isascii()
+    assert len(LogView(run.sync_dir).records) == n_records
+    run.finish()
+
+
+@pytest.mark.parametrize("code", ["x", 1.5, 2**40, -(2**40), [1]])
+def test_an_exit_code_that_is_none_is_refused_and_the_run_goes_on(code) -> None:
+    run = wandb.init(mode="offline", settings={"silent": True, "x_disable_stats": True})
+    with pytest.raises(ValidationError, match="exit_code"):
+        run.finish(code)
+    print("still heard")
+    run.log({"a": 1})
+    run.finish(True)
+    view = LogView(run.sync_dir)
+    assert view.console() == "still heard\n" and view.of("exit")[0].exit_code == 1
+    assert view.rows() == [{"a": 1, "_step": 0}]
+
+
+def test_a_large_code_of_sys_exit_ends_a_with_block_as_it_ends_the_process() -> None:
+    with pytest.raises(SystemExit):
+        with _init() as run:
+            sys.exit(2**40 + 3)
+    assert LogView(run.sync_dir).of("exit")[0].exit_code == 3
+
+
 def test_the_module_s_names_talk_to_the_current_run() -> None:
     run = _init(config={"a": 1})
     wandb.log({"loss": 1})
@@ -130,6 +214,62 @@ def test_a_second_init_follows_reinit() -> None:
     second.finish()
 
 
+def test_create_new_leaves_the_current_run_alone_and_later_inits_find_it() -> None:
+    first = _init(reinit="create_new")
+    assert wandb.run is None
+    with pytest.raises(Error):
+        wandb.log({"x": 1})
+    second = _init(reinit="create_new")
+    assert _init() is second
+    first.finish()
+    second.finish()
+
+
+@pytest.mark.parametrize("wrong", [{"config": {"m": object()}}, {"tags": [object()]}])
+def test_an_init_that_raises_leaves_nothing_behind(wrong) -> None:
+    with pytest.raises(ValidationError):
+        _init(**wrong)
+    assert not list(Path(".").glob("wandb/*"))
+
+
+def test_a_run_can_be_copied_with_whatever_holds_it() -> None:
+    with _init() as run:
+        assert copy.deepcopy({"trainer": [run]})["trainer"][0] is run and copy.copy(run) is run
+        assert pickle.loads(pickle.dumps(run)) is run
+
+
+def test_a_run_in_another_process_can_be_read_and_refuses_to_record() -> None:
+    with _init(config={"lr": 0.1}, project="p") as run:
+        run.log({"loss": 2})
+        code = (
+            "import pickle, sys; run = pickle.load(sys.stdin.buffer)\n"
+            "print(run.id, run.config.lr, run.summary['loss'], run.project)\n"
+            "try: run.log({'a': 1})\nexcept Exception as error: print(type(error).__name__)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(run), capture_output=True)
+    assert done.stdout.decode().split() == [run.id, "0.1", "2", "p", "UsageError"], done.stderr.decode()
+
+
+def test_a_disabled_run_goes_on_recording_nothing_elsewhere() -> None:
+    run = wandb.init(mode="disabled")
+    text = pickle.dumps(run)
+    run.finish()
+    elsewhere = pickle.loads(text)
+    elsewhere.log({"a": 1})
+    assert elsewhere.disabled and elsewhere.id == run.id
+
+
+def test_the_summary_can_be_pickled_and_has_what_the_recorder_adds() -> None:
+    with _init() as run:
+        assert "_step" not in run.summary
+        for _ in range(2):
+            run.log({"a": 1})
+        run.summary["b"] = {"c": 2}
+        loaded = pickle.loads(pickle.dumps(run.summary))
+        assert run.summary["_step"] == 1 and run.summary["_runtime"] >= 0 and run.summary._timestamp > 1e9
+    assert loaded["b"]["c"] == 2 and loaded["_step"] == 1
+
+
 def test_finish_twice_is_harmless_and_calls_after_it_are_refused() -> None:
     run = _init()
     run.finish()
@@ -154,6 +294,34 @@ def test_disabled_mode_is_the_same_in_memory_and_touches_no_file() -> None:
     assert not os.listdir(".")
 
 
+def test_a_disabled_run_has_the_name_that_it_is_given() -> None:
+    with wandb.init(mode="disabled", name="nm", settings={"silent": True}) as run:
+        assert run.name == "nm"
+
+
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ({"tensorboard": True}, "sync_tensorboard"),
+        ({"sync_tensorboard": True}, "sync_tensorboard"),
+        ({"monitor_gym": True}, "monitor_gym"),
+    ],
+)
+def test_what_is_not_recorded_is_told_once(arguments, name, capsys) -> None:
+    for _ in range(2):
+        _init(**arguments, settings={**QUIET, "silent": False}).finish()
+    told = capsys.readouterr().err
+    assert told.count("not recorded") == 1 and f"WARNING {name}:" in told
+
+
+def test_every_argument_of_init_has_a_line_of_its_own_in_the_help() -> None:
+    described = re.findall(
+        r"^        ((?:\w+(?:, )?)+):", wandb.init.__doc__.split("Returns:")[0], re.MULTILINE
+    )
+    names = [name for line in described for name in line.split(", ")]
+    assert sorted(names) == sorted(inspect.signature(wandb.init).parameters)
+
+
 def test_the_mode_without_a_key_is_offline_and_with_one_online(monkeypatch) -> None:
     run = wandb.init(settings=QUIET)
     assert run.offline and Path(run.sync_dir).name.startswith("offline-run-")
@@ -174,6 +342,22 @@ def test_the_environment_and_the_settings_file_choose_the_mode(monkeypatch) -> N
     monkeypatch.setenv("WANDB_MODE", "offline")
     with wandb.init(settings=QUIET) as run:
         assert run.offline
+
+
+def test_a_broken_netrc_file_does_not_keep_a_run_from_being_recorded(local_netrc, capsys) -> None:
+    local_netrc.write_bytes(b"machine \xff")
+    run = wandb.init(settings={"console": "off"})
+    assert run.offline and "netrc" in capsys.readouterr().err
+    run.finish()
+
+
+def test_a_broken_settings_file_does_not_keep_a_run_from_being_recorded() -> None:
+    Path("wandb").mkdir()
+    Path("wandb/settings").write_text("project = p\n")
+    run = wandb.init(settings=QUIET)  # no mode is said: whoever looks for a key looks into the file too
+    run.log({"a": 1})
+    run.finish()
+    assert LogView(run.sync_dir).rows() == [{"a": 1, "_step": 0}]
 
 
 def test_config_comes_from_defaults_files_and_arguments(monkeypatch, tmp_path) -> None:
@@ -226,6 +410,20 @@ def test_console_output_is_recorded_and_still_printed(capsys) -> None:
     assert LogView(run.sync_dir).console() == "hello from the run\n"
 
 
+@pytest.mark.parametrize("console", ["wrap", "redirect"])
+def test_what_wandb_itself_prints_is_not_in_the_console_of_the_run(console) -> None:
+    code = (
+        "import sys, wandb\n"
+        f"settings = {{'console': {console!r}, 'x_disable_stats': True}}\n"
+        "with wandb.init(mode='offline', id='r', settings=settings) as run:\n"
+        "    print('mine', file=sys.stderr)\n"
+        "    run.log({'a': 1}, step=3)\n    run.log({'a': 1}, step=1)\n"
+    )
+    done = run_python(code)
+    assert "saved locally" in done.stderr and "WARNING Tried to log to step 1" in done.stderr
+    assert LogView(next(Path("wandb").glob("offline-run-*-r"))).console() == "mine\n"
+
+
 def test_metric_definitions_alerts_and_preemption_are_recorded() -> None:
     run = _init()
     run.define_metric("val/*", step_metric="epoch", summary="min")
@@ -269,6 +467,6 @@ def test_trouble_with_the_log_does_not_reach_the_training_loop(swallowed_errors,
     os.close(run._backend._writer._fd)
     for _ in range(3):
         run.log({"a": 1})
-    assert len(swallowed_errors) == 3 and capsys.readouterr().err.count("Training goes on") == 1
+    assert len(swallowed_errors) == 1 and capsys.readouterr().err.count("Training goes on") == 1
     run.finish()
     assert wandb.run is None

@@ -215,8 +215,49 @@ def test_a_wrong_value_in_a_file_is_refused_naming_the_file(home: Home) -> None:
     home.write(home.work / "wandb" / "settings", "[default]\nmode = offlin\n")
     with pytest.raises(ValidationError, match="mode: .*wandb/settings"):
         wandb_setup.setup().settings_for_run()
-    home.write(home.work / "wandb" / "settings", "mode = offline\n")
-    wandb_setup.teardown()
+
+
+def _without_header(path: Path) -> None:
+    path.write_text("project = theirs\n")
+
+
+def _not_utf_8(path: Path) -> None:
+    path.write_bytes(b"[default]\nproject = \xff\n")
+
+
+def _a_directory(path: Path) -> None:  # stands for no permission, which tests of root always have
+    path.mkdir()
+
+
+@pytest.mark.parametrize("broken", [_without_header, _not_utf_8, _a_directory])
+@pytest.mark.parametrize("which", ["global", "workspace"])
+def test_a_file_that_cannot_be_read_is_left_out_with_one_warning(
+    home: Home, which: str, broken: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = home.config / "settings", home.work / "wandb" / "settings"
+    if which == "workspace":
+        bad, good = good, bad
+    home.write(good, "[default]\nrun_group = ours\n")
+    bad.parent.mkdir()
+    broken(bad)
+    for _ in range(2):
+        settings = wandb_setup.setup().settings_for_run()
+        assert settings.run_group == "ours" and settings.project is None
+    told = capsys.readouterr().err
+    assert told.count("settings file") == 1 and str(bad) in told and "left out" in told
+    with pytest.raises(UsageError, match="settings file"):
+        wandb_setup.setup_command()
+
+
+def test_silence_covers_the_warning_of_a_broken_file(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    home.write(home.config / "settings", "mode\n")
+    home.setenv("WANDB_SILENT", "true")
+    wandb_setup.setup().settings_for_run()
+    assert capsys.readouterr().err == ""
+
+
+def test_an_enforced_file_that_cannot_be_read_is_refused(home: Home) -> None:
+    _without_header(home.enforced)
     with pytest.raises(UsageError, match="cannot parse the settings file"):
         wandb_setup.setup()
 

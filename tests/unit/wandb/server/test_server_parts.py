@@ -7,7 +7,7 @@ import math
 import random
 import stat
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 import pytest
 
@@ -123,13 +123,27 @@ def test_an_upload_address_is_good_for_its_own_file_only(access: Access) -> None
 
 def test_the_folder_is_for_its_owner_only_and_for_one_server(tmp_path: Path) -> None:
     folder = tmp_path / "s"
+    folder.mkdir(mode=0o755)
     assert running_server(folder) is None
     with hold_folder(folder):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        backend = open_backend(ServerConfig(folder))
+        with backend.store.receive_file() as incoming:
+            incoming.write(b"secret")
+            made = [path for path in folder.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077]
+        backend.engine.dispose()
+        assert (folder / "server.db").exists() and made == []
         with pytest.raises(UsageError, match="Another server"), hold_folder(folder):
             pass
     with hold_folder(folder):
         pass
+
+
+def test_a_folder_of_everybody_is_not_made_ours(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(UsageError, match="shared"), hold_folder(tmp_path):
+        pass
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
 
 
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
@@ -163,7 +177,7 @@ def test_downsampling_keeps_ends_and_spikes() -> None:
     assert near.x == [float(i) for i in range(31_199, 31_302)]
 
 
-def test_only_finite_numbers_are_drawn_and_the_others_are_counted() -> None:
+def test_numbers_that_are_not_finite_are_gaps_and_what_is_no_number_is_left_out() -> None:
     columns = Columns()
     rows = [
         {"_step": 0, "a": 1},
@@ -176,7 +190,49 @@ def test_only_finite_numbers_are_drawn_and_the_others_are_counted() -> None:
     columns.add(0, [json.dumps(row) for row in rows])
     columns.add(len(rows), ["not json", "[1]", '{"_step": 11, "a": 3}'])
     curve = columns.curve("a", "_step", 100)
-    assert (curve.x, curve.y, curve.n_skipped) == ([0, 5, 11], [1, 2.5, 3], 2)
+    assert (curve.x, curve.y, curve.n_gaps) == ([0, 1, 4, 5, 11], [1, None, None, 2.5, 3], 2)
+    assert curve.last == 3
     assert columns.curve("n.b", "_step", 100).x == [7]
     assert set(columns.columns) == {"_step", "a", "n.b"}
     assert columns.curve("a", "nothing", 100).x == []
+
+
+@pytest.mark.parametrize("end, said", [(math.nan, "NaN"), (-math.inf, "-Infinity"), (10**400, "Infinity")])
+def test_a_curve_that_ends_in_what_is_no_number_says_so(end: float, said: str) -> None:
+    columns = Columns()
+    columns.add(0, [json.dumps({"_step": 0, "a": 1.5}), json.dumps({"_step": 1, "a": end})])
+    curve = columns.curve("a", "_step", 100)
+    assert (curve.y, curve.last) == ([1.5, None], said)
+    json.dumps(curve._asdict(), allow_nan=False)
+
+
+def test_downsampling_keeps_gaps() -> None:
+    columns = Columns()
+    values = [random.random() for _ in range(50_000)]
+    values[20_000:30_000] = [math.nan] * 10_000
+    values[41_234], values[777] = 99.0, math.inf
+    columns.add(0, [json.dumps({"_step": i, "v": v}) for i, v in enumerate(values)])
+    curve = columns.curve("v", "_step", 500)
+    assert len(curve.x) <= 500 and curve.n_gaps == 10_001
+    points = dict(zip(curve.x, curve.y))
+    assert points[41_234] == 99.0 and points[777] is None
+    inside = [y for x, y in points.items() if 20_000 <= x < 30_000]
+    assert inside and set(inside) == {None}
+
+
+def test_a_gap_in_x_has_no_place() -> None:
+    columns = Columns()
+    columns.add(0, [json.dumps({"t": t, "a": a}) for t, a in ((0, 1), (math.nan, 2), (2, 3))])
+    assert columns.curve("a", "t", 100).x == columns.curve("t", "t", 100).x == [0, 2]
+
+
+def test_a_row_of_any_depth_is_harmless() -> None:
+    columns = Columns()
+    row: Dict[str, Any] = {"b": 1}
+    for _ in range(900):
+        row = {"a": row}
+    # Python's JSON reads that or gives up; neither may end in an error.
+    text = '{"_step": 0, "a": ' + '{"a": ' * 3000 + "1" + "}" * 3001
+    columns.add(0, [text, '{"_step": 1, "a": {"a": 2}}'])
+    columns._add_rows([2], [row], "", 0)
+    assert columns.curve("a.a", "_step", 10).y == [2]

@@ -397,3 +397,65 @@ def test_records_of_any_size_are_read_back_at_every_edge_of_a_block(
     assert payloads(path) == [first, b"x" * n_bytes, b"last"]
     assert verify(path).verdict == "sound"
     assert len(frame(b"x" * n_bytes, 0)) >= n_bytes + 7
+
+
+def test_a_file_that_was_removed_takes_nothing_more(path: Path) -> None:
+    writer = Writer.create(path)
+    writer.write(b"row")
+    path.unlink()
+    with pytest.raises(LogWriteError, match="removed"):
+        for _ in range(BLOCK_BYTES):  # at the latest in the next block it is noticed
+            writer.write(b"row")
+    for _ in range(2):
+        with pytest.raises(LogWriteError, match="removed"):
+            writer.write(b"row")
+    with pytest.raises(LogWriteError, match="removed"):
+        writer.sync()
+    assert not path.exists()
+    writer.close()
+
+
+def test_a_sync_notices_that_the_file_was_removed_and_so_does_the_next_write(path: Path) -> None:
+    writer = Writer.create(path)
+    path.unlink()
+    with pytest.raises(LogWriteError, match="removed"):
+        writer.sync()
+    with pytest.raises(LogWriteError, match="removed"):
+        writer.write(b"row")
+    writer.close()
+
+
+def test_a_file_that_is_put_back_is_continued(path: Path) -> None:
+    writer = Writer.create(path)
+    writer.write(b"one")
+    copy = path.read_bytes()
+    path.unlink()
+    with pytest.raises(LogWriteError):
+        writer.sync()
+    path.write_bytes(copy)
+    writer.write(b"two")
+    writer.close()
+    assert payloads(path) == [b"one", b"two"]
+
+
+def test_a_file_that_lacks_what_was_written_is_not_continued(path: Path) -> None:
+    writer = Writer.create(path)
+    writer.write(b"one")
+    path.unlink()
+    with pytest.raises(LogWriteError):
+        writer.sync()
+    path.write_bytes(FILE_HEADER)
+    with pytest.raises(LogWriteError, match="lacks|removed"):
+        writer.write(b"two")
+    assert path.read_bytes() == FILE_HEADER
+    writer.close()
+
+
+def test_a_sync_of_a_log_that_was_moved_is_no_error(path: Path) -> None:
+    (path.parent / "a").mkdir()
+    writer = Writer.create(path.parent / "a" / "run-x.wandb", [os.fspath(path.parent / "a")])
+    os.rename(path.parent / "a", path.parent / "b")
+    writer.write(b"row")
+    writer.sync()
+    writer.close()
+    assert payloads(path.parent / "b" / "run-x.wandb") == [b"row"]
