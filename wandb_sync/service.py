@@ -51,6 +51,8 @@ LOOK_EVERY_S = 30.0  # how often new runs are looked for when watching; listing 
 
 RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
 
+WAKE_EVERY_S = 0.2
+
 EXIT_PARTIAL = 3
 EXIT_INTERRUPTED = 130
 
@@ -175,10 +177,10 @@ class Service:
                         working[pool.submit(self._visit_group, group, outcomes)] = group
                 if not working and not groups and not self._watch:
                     return
-                wait_s = 0.2 if groups or self._watch else None
-                done, _ = concurrent.futures.wait(working, wait_s, concurrent.futures.FIRST_COMPLETED)
+                # Not for ever: a signal that another thread got is seen when this one wakes.
+                done, _ = concurrent.futures.wait(working, WAKE_EVERY_S, concurrent.futures.FIRST_COMPLETED)
                 if not working:
-                    self._stop.wait(0.2)
+                    self._stop.wait(WAKE_EVERY_S)
                 for future in done:
                     group = working.pop(future)
                     future.result()

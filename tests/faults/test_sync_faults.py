@@ -212,7 +212,7 @@ def test_a_signal_ends_it_after_the_requests_under_way_and_the_next_sync_goes_on
         if operation == during and not n_before:
             n_before.append(n)
             process.send_signal(number)
-            time.sleep(1)  # the answer waits until the process has seen the signal
+            time.sleep(2)  # the answer waits until the process has seen the signal
 
     server.fail = fail
     output, errors = process.communicate(timeout=120)
