@@ -12,10 +12,12 @@
     |   `-- LogWriteError          disk full, gone or read-only; the log ends at its last whole record
     |-- CommError                  a server did not do what was asked
     |   |-- TransientError         worth another try, after `retry_after_s` if the server said so
+    |   |-- Interrupted            not sent: somebody wants the syncer to stop
     |   `-- RejectedError          not worth another try; `status` is the HTTP status
     |       `-- AuthenticationError
     `-- SyncError                  the syncer cannot go on with one run
         |-- CheckpointMismatch     the log under this checkpoint is another log
+        |   `-- LogShrank          it is the same log, but shorter than what was uploaded of it
         |-- CheckpointUnreadable   the checkpoint file is damaged or of a newer version
         `-- LeaseHeld              another syncer works on this run
 
@@ -124,6 +126,12 @@ class TransientError(CommError):
         self.status = status
 
 
+class Interrupted(CommError):
+    """The request was not sent, for somebody wants us to stop; the same command goes on from there."""
+
+    exit_code = 130
+
+
 class RejectedError(CommError):
     """The server refused the request for good.
 
@@ -150,6 +158,10 @@ class SyncError(Error):
 
 class CheckpointMismatch(SyncError):
     """The log is not the one that the checkpoint was written for."""
+
+
+class LogShrank(CheckpointMismatch):
+    """The log is shorter than what was uploaded of it: something has been cut off."""
 
 
 class CheckpointUnreadable(SyncError):

@@ -25,19 +25,17 @@ def sync(paths: Sequence[str] = (), *, base_url: str = "", api_key: str = "", **
         options: Fields of wandb_sync.run_sync.RunOptions.
 
     Raises:
-        UsageError: A path is wrong; nothing was done.
+        UsageError: No path means a run; nothing was done.
         AuthenticationError: There is no API key.
     """
-    import os
-
-    from wandb_sync.cli import default_base_url, find_key
+    from wandb_sync.cli import chosen_base_url, find_key
     from wandb_sync.run_sync import RunOptions
     from wandb_sync.service import Service
     from wandb_sync.transport.http import HttpTransport
     from wandb_sync.transport.retry import Retry
     from wandb_sync.transport.throttle import Throttle
 
-    base_url = base_url or default_base_url(os.environ)
+    base_url = chosen_base_url(base_url)
     transport = Retry(Throttle(HttpTransport(base_url, api_key or find_key(base_url))))
     try:
         return Service(transport, base_url, RunOptions(**options)).run(paths)

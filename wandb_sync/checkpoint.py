@@ -20,7 +20,7 @@ import zlib
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
-from wandb.errors import CheckpointMismatch, CheckpointUnreadable, SyncError
+from wandb.errors import CheckpointMismatch, CheckpointUnreadable, LogShrank, SyncError
 
 FORMAT = "wandb-ng checkpoint"
 VERSION = 1
@@ -96,6 +96,16 @@ def identify(log: Path, offset: int) -> Identity:
     return Identity(offset, len(head), zlib.crc32(head), tail_n_bytes, zlib.crc32(tail))
 
 
+def _is_shorter(log: Path, identity: Identity) -> bool:
+    """Whether this is the begin of the log that was uploaded.  One too short to tell is taken for it."""
+    with contextlib.suppress(OSError):
+        n_bytes = os.path.getsize(log)
+        head = identify(log, min(n_bytes, identity.head_n_bytes))
+        is_same = n_bytes < identity.head_n_bytes or head.head_crc32 == identity.head_crc32
+        return n_bytes < identity.offset and is_same
+    return False
+
+
 class CheckpointFile:
     """All entries of one log.  Use it under the run's lease only."""
 
@@ -117,6 +127,7 @@ class CheckpointFile:
         """Return the entry for a destination; None if there is none.
 
         Raises:
+            LogShrank: There is one, for more of this log than there is now.
             CheckpointMismatch: There is one, but for another log.
         """
         entry = self._entries.get(destination.key)
@@ -127,6 +138,11 @@ class CheckpointFile:
             checkpoint = Checkpoint(**{**entry, "identity": identity})
         except (KeyError, TypeError) as error:
             raise CheckpointUnreadable(f"{self.path}: an entry lacks {error}") from None
+        if _is_shorter(log, identity):
+            raise LogShrank(
+                f"{log}: is shorter than the {identity.offset} bytes that were uploaded of it",
+                hint="--include-synced uploads what is left, over what the server has",
+            )
         if identify(log, identity.offset) != identity:
             raise CheckpointMismatch(f"{log}: is not the log that {self.path.name} was written for")
         return checkpoint

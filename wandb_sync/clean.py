@@ -3,6 +3,8 @@
 Rule 1: a directory goes only with a receipt for every log in it, and only if the log is still the one of the
         receipt, byte for byte.  A `.synced` marker proves nothing.
 Rule 2: nothing that is being synced or written goes.
+Rule 3: a directory goes only if it is called as run directories are and holds nothing but what a recorder and
+        the syncer put there.  Whoever copied a log among his own files loses none of them.
 """
 
 from __future__ import annotations
@@ -12,16 +14,18 @@ import shutil
 import time
 import zlib
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
 from wandb_sync.run_sync import read_receipts
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
+RUN_PREFIXES = ("run-", "offline-run-")
+RUN_PARTS = frozenset(("files", "logs", "tmp", "code"))  # beside the log; ours and the real client's
 
 
-def removable(logs: Sequence[Log], min_age_hours: float) -> List[Path]:
-    """Return the run directories that may go.
+def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Dict[Path, str]]:
+    """Return the run directories that may go, and why the others that are on the server may not (rule 3).
 
     Args:
         min_age_hours: Since the log was last written to.
@@ -29,19 +33,43 @@ def removable(logs: Sequence[Log], min_age_hours: float) -> List[Path]:
     by_directory: Dict[Path, List[Log]] = {}
     for log in logs:
         by_directory.setdefault(log.directory, []).append(log)
-    found = []
+    found: List[Path] = []
+    refused: Dict[Path, str] = {}
     for directory, inside in sorted(by_directory.items()):
         all_logs = {path.name for path in directory.glob("*" + LOG_SUFFIX)}
         if all_logs == {log.path.name for log in inside} and all(
             _is_proven(log, min_age_hours) for log in inside
         ):
-            found.append(directory)
-    return found
+            reason = _foreign(directory, inside)
+            if reason:
+                refused[directory] = reason
+            else:
+                found.append(directory)
+    return found, refused
 
 
 def remove(directory: Path) -> None:
     """Remove a run directory; links in it go, what they lead to stays."""
     shutil.rmtree(directory)
+
+
+def _foreign(directory: Path, logs: Sequence[Log]) -> str:
+    """Return why a directory is more than a run's own; empty if it is not."""
+    if not directory.name.startswith(RUN_PREFIXES):
+        return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
+    own = {log.path.name for log in logs}
+    cars = tuple(car.name for log in logs for car in sidecars(log))
+    strange = [
+        name
+        for name in sorted(os.listdir(directory))
+        if name not in RUN_PARTS and name not in own and name not in cars and not _is_left(name, cars)
+    ]
+    return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
+
+
+def _is_left(name: str, cars: Sequence[str]) -> bool:
+    """Whether a kill of the syncer has left this file: its names for what is not complete yet."""
+    return any(name.startswith(car + ".") for car in cars)
 
 
 def _is_proven(log: Log, min_age_hours: float) -> bool:

@@ -110,8 +110,9 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     """Upload recorded runs to a W&B server.
 
-    PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb.  An upload
-    that was interrupted goes on where it stopped; running the command twice changes nothing.
+    PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb, or .wandb,
+    or where WANDB_DIR says.  An upload that was interrupted goes on where it stopped; running the command
+    twice changes nothing.
 
     \b
     Examples:
@@ -137,12 +138,13 @@ def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     for text in _notes(flags):
         reporter.event("note_about_flag", {"text": text})
     if flags["show"] is not None or flags["view"]:
-        ctx.exit(_list_runs(paths))
+        _list_runs(paths, flags["show"], reporter)
+        ctx.exit(0)
     exit_code = 0
     if not flags["clean"] or paths or flags["sync_all"]:
         exit_code = _sync(paths, flags, reporter)
     if flags["clean"] and exit_code not in (130, EXIT_TERMINATED):
-        _clean(paths, flags, reporter)
+        exit_code = _clean(paths, flags, reporter) or exit_code
     ctx.exit(exit_code)
 
 
@@ -161,7 +163,7 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
     from wandb_sync.session import Target, Wishes
 
     stop = threading.Event()
-    base_url = flags["base_url"] or default_base_url(os.environ)
+    base_url = chosen_base_url(flags["base_url"])
     options = RunOptions(
         target=Target(flags["entity"], flags["project"], flags["run_id"]),
         wishes=Wishes(
@@ -177,7 +179,7 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
         assume_dead_after_s=flags["assume_dead_after"],
         include_synced=flags["include_synced"],
         mark=flags["mark_synced"],
-        state_dir=_state_dir(flags["state_dir"]),
+        state_dir=_state_dir(flags["state_dir"], make=not flags["dry_run"]),
         dry_run=flags["dry_run"],
     )
     transport = _transport(base_url, flags, reporter.event, stop)
@@ -211,8 +213,18 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
         transport.close()
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+    if flags["dry_run"]:
+        _tell_plan(report, transport, reporter)
+    if terminated:
+        report = report._replace(interrupt_code=EXIT_TERMINATED)
     reporter.end(report)
-    return EXIT_TERMINATED if terminated else report.exit_code
+    return report.exit_code
+
+
+def _tell_plan(report: Any, dry: Any, reporter: Any) -> None:
+    counts = [outcome.counts for outcome in report.outcomes if outcome.status.value == "planned"]
+    plan = {"runs": len(counts), "rows": sum(count["rows"] for count in counts)}
+    reporter.event("would_send", {**plan, "requests": dry.n_requests, "n_bytes": dry.n_bytes})
 
 
 def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threading.Event) -> Any:
@@ -231,9 +243,20 @@ def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threadi
 
     key = find_key(base_url)
     verify = False if os.environ.get("WANDB_INSECURE_DISABLE_SSL", "").lower() in ("1", "true") else None
-    http = HttpTransport(base_url, key, verify=verify)
-    throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=lambda s: stop.wait(s))
+    http = HttpTransport(base_url, key, verify=verify, stop=stop)
+    throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=stop.wait, tell=tell)
     return Retry(throttle, deadline_s=flags["retry_for"], tell=tell, stop=stop)
+
+
+def chosen_base_url(given: str) -> str:
+    """Return the server: `given`, or the default.
+
+    Raises:
+        UsageError: It is no server's address, or holds a password.
+    """
+    from wandb_sync.transport.http import checked_base_url
+
+    return checked_base_url(given or default_base_url(os.environ))
 
 
 def default_base_url(environ: Mapping[str, str]) -> str:
@@ -265,11 +288,12 @@ def find_key(base_url: str) -> str:
     return found[0]
 
 
-def _state_dir(path: Optional[str]) -> Optional[Path]:
+def _state_dir(path: Optional[str], *, make: bool) -> Optional[Path]:
     if path is None:
         return None
     try:
-        os.makedirs(path, exist_ok=True)
+        if make:
+            os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--state-dir {path}: {error.strerror}") from error
     return Path(path)
@@ -299,6 +323,8 @@ def _pairs(text: str) -> Dict[str, str]:
 
 def _notes(flags: Mapping[str, Any]) -> List[str]:
     notes = []
+    if flags["show"] is not None:
+        notes.append("--show: lists the newest runs, and syncs none")
     if flags["append"]:
         notes.append("--append: has no effect; the lines of a run always go to their own places")
     if flags["legacy"]:
@@ -310,12 +336,13 @@ def _notes(flags: Mapping[str, Any]) -> List[str]:
     return notes
 
 
-def _list_runs(paths: Sequence[str]) -> int:
-    """Print the runs and what is known of them, as --view and --show of old did."""
+def _list_runs(paths: Sequence[str], n_newest: Optional[int], reporter: Any) -> None:
+    """Print the runs and what is known of them, as --view and --show of old did; nothing is synced."""
     from wandb_sync.discover import discover, sidecars
     from wandb_sync.run_sync import read_receipts
 
-    for log in discover(paths):
+    logs = discover(paths)
+    for log in logs if n_newest is None else logs[max(0, len(logs) - n_newest) :]:
         cars = sidecars(log)
         if read_receipts(cars.receipt):
             state = "synced"
@@ -323,15 +350,15 @@ def _list_runs(paths: Sequence[str]) -> int:
             state = "marked as synced"
         else:
             state = "begun" if cars.checkpoint.exists() else "not synced"
-        click.echo(f"{state:17} {log.shown}")
-    return 0
+        reporter.event("run_listed", {"log": log.shown, "state": state})
 
 
-def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> None:
+def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
+    """Remove what is proven; 1 if something that should go could not."""
     from wandb_sync.clean import remove, removable
     from wandb_sync.discover import discover
 
-    directories = removable(discover(paths), flags["clean_old_hours"])
+    directories, refused = removable(discover(paths), flags["clean_old_hours"])
     if directories and not (flags["clean_force"] or flags["yes"] or flags["dry_run"]):
         if not sys.stdin.isatty():
             raise UsageError(
@@ -341,7 +368,16 @@ def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> Non
         click.confirm(
             f"Remove {len(directories)} run directories that are on the server?", abort=True, err=True
         )
+    exit_code = 0
     for directory in directories:
-        if not flags["dry_run"]:
-            remove(directory)
+        try:
+            if not flags["dry_run"]:
+                remove(directory)
+        except OSError as error:
+            refused[directory] = f"{error.filename or directory}: {error.strerror}"
+            exit_code = 1
+            continue
         reporter.event("cleaned", {"directory": str(directory), "dry_run": flags["dry_run"]})
+    for directory, reason in sorted(refused.items()):
+        reporter.event("not_cleaned", {"directory": str(directory), "reason": reason})
+    return exit_code

@@ -25,9 +25,11 @@ STDERR, STDOUT = 0, 1  # OutputRawRecord.OutputType
 FINISHED = 2  # the source of lines that are no terminal output
 N_SOURCES = 3
 
-_CONTROL = re.compile(r"([\n\r\b]|\x1b\[\d*[ABK])")
-_UNFINISHED = re.compile(r"\x1b(?:\[\d*)?\Z")  # may become a control sequence with the next piece
+# A number of more digits moves no cursor; it stays text.
+_CONTROL = re.compile(r"([\n\r\b]|\x1b\[[0-9]{0,9}[ABK])")
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-9]{0,9})?\Z")  # may become a control sequence with the next piece
 _EPOCH = datetime(1970, 1, 1)
+_LAST_US = (datetime(9999, 12, 31) - _EPOCH) // timedelta(microseconds=1)
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -45,7 +47,8 @@ class Line:
 
     def wire(self, structured: bool) -> str:
         """Return the line as the server wants it: JSON, or for older servers plain text."""
-        at = (_EPOCH + timedelta(microseconds=self.at_us)).isoformat(timespec="microseconds")
+        at_us = min(max(0, self.at_us), _LAST_US)  # what is no time at all has to be some
+        at = (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")
         if not structured:
             return f"{'ERROR ' if self.is_error else ''}{at} {self.text}"
         fields = {"level": "error"} if self.is_error else {}

@@ -1,7 +1,8 @@
 """Paths that a user gives -> logs to be synced.
 
 A path may be a log, a run directory, a directory of run directories, or a directory that has one called
-`wandb`; a glob that the shell has left alone is expanded.  Without paths, `./wandb`.
+`wandb`; a glob that the shell has left alone is expanded.  Without paths, it is where a script that is
+started here records: `wandb` or `.wandb`, here or in WANDB_DIR.
 
 Rule 1: every log once: `latest-run` and other links are resolved, so the real directory is the one that is
         used.
@@ -17,6 +18,7 @@ import os
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from wandb import env, settings_file
 from wandb.errors import UsageError
 
 LOG_SUFFIX = ".wandb"
@@ -78,30 +80,82 @@ def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
     )
 
 
+class Unusable(NamedTuple):
+    """A path that means no log.
+
+    Attributes:
+        error: Why it could not even be looked at; None if it just holds no run.
+    """
+
+    path: str
+    reason: str
+    error: Optional[OSError]
+
+
 def discover(paths: Sequence[str], working_dir: Optional[Path] = None) -> List[Log]:
     """Return the logs that `paths` mean.
 
     Raises:
-        UsageError: A path does not exist, or holds no log.
+        UsageError: There are paths, and none of them means a log.
     """
+    logs, unusable = find(paths, working_dir)
+    if unusable and not logs:
+        raise usage_error(unusable[0])
+    return logs
+
+
+def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List[Log], List[Unusable]]:
+    """Return the logs that `paths` mean, and the paths that mean none."""
     here = working_dir or Path()
     if not paths:
-        default = here / "wandb"
-        return _unique(_logs_below(default)) if default.is_dir() else []
+        return _unique(_logs_below(default_directory(here))), []
     found: List[Path] = []
     named: Set[Path] = set()
+    unusable: List[Unusable] = []
     for path in paths:
         places = _expanded(here, path)
         logs = [log for place in places for log in _logs_below(place)]
         named.update(log for log in logs if log in places or log.parent in places)
         if not logs:
-            exists = os.path.lexists(here / path)
-            reason = "holds no run" if exists else "does not exist"
-            raise UsageError(
-                f"{path}: {reason}", hint="give a run directory, a .wandb file, or a wandb directory"
-            )
+            unusable.append(_unusable(here, path))
         found += logs
-    return _unique(found, named)
+    return _unique(found, named), unusable
+
+
+def default_directory(working_dir: Path) -> Path:
+    """Return the directory in which a script that is started in `working_dir` records its runs.
+
+    As `Settings.wandb_dir` of the SDK: what the environment, the directory's settings and the user's say.
+    """
+    places = (settings_file.workspace_path(str(working_dir)), settings_file.global_path(env.snapshot()))
+    files = [settings_file.read(path) for path in places]
+
+    def said(variable: str, key: str) -> str:
+        return env.get(variable) or next(filter(None, (file.get(key) for file in files)), "")
+
+    root = working_dir / os.path.expanduser(said("WANDB_DIR", "root_dir"))
+    use_dot_wandb = env.as_bool(said("WANDB_USE_DOT_WANDB", "use_dot_wandb"))
+    return Path(settings_file.workspace_path(str(root), use_dot_wandb)).parent
+
+
+def usage_error(unusable: Unusable) -> UsageError:
+    """Return the error for a path that means no log, where there is no other."""
+    return UsageError(
+        f"{unusable.path}: {unusable.reason}",
+        hint="give a run directory, a .wandb file, or a wandb directory",
+    )
+
+
+def _unusable(here: Path, path: str) -> Unusable:
+    try:
+        os.stat(here / path)
+        if os.path.isdir(here / path):
+            os.scandir(here / path).close()
+    except FileNotFoundError as error:
+        return Unusable(path, "does not exist", error)
+    except OSError as error:
+        return Unusable(path, f"cannot be read: {error.strerror}", error)
+    return Unusable(path, "holds no run", None)
 
 
 def _expanded(here: Path, path: str) -> List[Path]:
@@ -112,35 +166,30 @@ def _expanded(here: Path, path: str) -> List[Path]:
 
 def _logs_below(path: Path) -> List[Path]:
     """Return the logs that one path means: itself, those in it, or those one level down."""
-    if not path.is_dir():
-        return [path] if path.is_file() and path.suffix == LOG_SUFFIX else []
+    if not os.path.isdir(path):
+        return [path] if os.path.isfile(path) and path.suffix == LOG_SUFFIX else []
     inside = sorted(_logs_in(path))
     if inside:
         return inside
     runs = sorted(log for directory in _directories(path) for log in _logs_in(directory))
-    if runs or not (path / "wandb").is_dir():
+    if runs or not os.path.isdir(path / "wandb"):
         return runs
     return _logs_below(path / "wandb")
 
 
 def _logs_in(directory: Path) -> Iterator[Path]:
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.endswith(LOG_SUFFIX) and entry.is_file():
-                    yield directory / entry.name
-    except OSError:
-        return  # a directory of somebody else's, or one that was just removed
+    return (path for path in _entries(directory) if path.name.endswith(LOG_SUFFIX) and os.path.isfile(path))
 
 
 def _directories(directory: Path) -> Iterator[Path]:
+    return (path for path in _entries(directory) if not path.name.startswith(".") and os.path.isdir(path))
+
+
+def _entries(directory: Path) -> List[Path]:
     try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir() and not entry.name.startswith("."):
-                    yield directory / entry.name
+        return [directory / name for name in os.listdir(directory)]
     except OSError:
-        return
+        return []  # a directory of somebody else's, or one that was just removed
 
 
 def _unique(paths: Iterable[Path], named: AbstractSet[Path] = frozenset()) -> List[Log]:

@@ -4,9 +4,11 @@ The log names files below `files/` of the run directory.  What the server expect
 config, summary, console text) is made in memory; nothing is written into the run directory.
 
 Rule 1: a path from a log never leaves `files/`.  A link in `files/` may (that is how `wandb.save` works).
-Rule 2: a file that is not there is reported, and the run is not called synced; the others are uploaded.
-Rule 3: one CreateRunFiles for all; a kill in the middle costs only what had not arrived: what has is in the
-        checkpoint, by size and time of change (files) or checksum (what we make).
+Rule 2: a file that is not there, or that the server refuses, is reported, and the run is not called synced;
+        the others are uploaded.
+Rule 3: one CreateRunFiles for all, unless the server refuses it: then its parts; a kill in the middle costs
+        only what had not arrived: what has is in the checkpoint, by size and time of change (files) or
+        checksum (what we make).
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from wandb_sync.session import Session
 from wandb_sync.transport.base import FileBody, Transport
 
 CONFIG, METADATA, SUMMARY, CONSOLE = "config.yaml", "wandb-metadata.json", "wandb-summary.json", "output.log"
+MADE = frozenset((CONFIG, METADATA, SUMMARY, CONSOLE))  # in memory, so that none of them is ever gone
 PARALLEL_UPLOADS = 8  # per run; the connections are shared by all runs
 PATHS_PER_REQUEST = 2000  # as many as were observed in one CreateRunFiles
+MAX_REFUSED_ALONE = 20  # paths; a server that has refused so many one by one is not asked about the others
 
 Stamp = List[int]  # JSON: size in bytes and time of change in nanoseconds, or size and crc32
 
@@ -62,8 +66,8 @@ def from_disk(files_dir: Path, paths: Sequence[str]) -> Tuple[List[Source], List
                 continue
             with open(files_dir / path, "rb"):
                 pass
-        except OSError as error:
-            missing.append(Missing(path, error.strerror or "cannot be read"))
+        except (OSError, ValueError) as error:  # ValueError: the file system's encoding has no such name
+            missing.append(Missing(path, getattr(error, "strerror", None) or "cannot be read"))
             continue
         body = FileBody(str(files_dir / path), status.st_size)
         found.append(Source(path, body, [status.st_size, status.st_mtime_ns]))
@@ -93,6 +97,14 @@ def is_inside(path: str) -> bool:
     return bool(parts) and ".." not in parts and not path.startswith(("/", "\\")) and "\0" not in path
 
 
+def is_there(files_dir: Path, path: str) -> bool:
+    """Whether a path from a log, maybe an odd one, is something below `files_dir`."""
+    try:
+        return is_inside(path) and (files_dir / path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def changed(sources: Sequence[Source], uploaded: Mapping[str, Any]) -> List[Source]:
     """Return what has not arrived yet, or is not as it was then."""
     return [source for source in sources if uploaded.get(source.path) != source.stamp]
@@ -113,24 +125,19 @@ def upload(
         What the server refused.
 
     Raises:
-        CommError: The server cannot be reached, or refuses to name places for the files.  What had arrived
-            was reported.
+        CommError: The server cannot be reached, or does not take the API key.  What had arrived was reported.
     """
     refused: List[Missing] = []
     for start in range(0, len(sources), PATHS_PER_REQUEST):
-        some = sources[start : start + PATHS_PER_REQUEST]
-        paths = [source.path for source in some]
-        response = transport.send(
-            protocol.create_run_files(bucket.entity, bucket.project, bucket.name, paths)
-        )
-        places = protocol.read_uploads(response, paths)
-        if len(some) == 1:
-            refused += _put(transport, places[0], some[0], on_done)
+        places = _places(transport, bucket, sources[start : start + PATHS_PER_REQUEST], refused)
+        if len(places) == 1:
+            refused += _put(transport, *places[0], on_done)
+        if len(places) <= 1:
             continue
-        with concurrent.futures.ThreadPoolExecutor(min(PARALLEL_UPLOADS, len(some))) as pool:
+        with concurrent.futures.ThreadPoolExecutor(min(PARALLEL_UPLOADS, len(places))) as pool:
             waiting = {
                 pool.submit(transport.send, protocol.upload(place, source.body)): source
-                for place, source in zip(places, some)
+                for place, source in places
             }
             error: Optional[CommError] = None
             for done in concurrent.futures.as_completed(waiting):
@@ -148,6 +155,35 @@ def upload(
             if error is not None:
                 raise error
     return refused
+
+
+def _places(
+    transport: Transport, bucket: Bucket, sources: Sequence[Source], refused: List[Missing]
+) -> List[Tuple[protocol.Upload, Source]]:
+    """Ask where files go.
+
+    A batch that is refused is halved until the paths that the server does not take are alone; they are added
+    to `refused`.
+    """
+    places: List[Tuple[protocol.Upload, Source]] = []
+    batches = [sources]
+    n_alone = 0
+    while batches:
+        some = batches.pop()
+        paths = [source.path for source in some]
+        request = protocol.create_run_files(bucket.entity, bucket.project, bucket.name, paths)
+        try:
+            places += zip(protocol.read_uploads(transport.send(request), paths), some)
+        except AuthenticationError:
+            raise
+        except RejectedError as error:
+            if len(some) > 1 and n_alone < MAX_REFUSED_ALONE:
+                half = len(some) // 2
+                batches += [some[half:], some[:half]]
+                continue
+            n_alone += len(some)
+            refused += [Missing(path, error.message) for path in paths]
+    return places
 
 
 def _put(

@@ -10,6 +10,7 @@ Rule 2: a stale lease is moved aside, never deleted in place: whoever moves it c
         stale one.
 Rule 3: after a takeover the winner waits and looks again (as restic does) before it begins.  If several want
         a stale lease at the same moment, at most one gets it; it may be none.
+        What a kill leaves of this goes with the next lease that is taken.
 Rule 4: a holder that finds another lease in place of its own stops; every request can be sent twice, so even
         the moment in between harms nothing.
 """
@@ -17,6 +18,7 @@ Rule 4: a holder that finds another lease in place of its own stops; every reque
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import time
@@ -72,6 +74,7 @@ class Lease:
         body = {"nonce": self._nonce, "process": ProcessId.current().to_json(), "taken_at": time.time()}
         try:
             temporary.write_text(json.dumps(body), encoding="utf-8")
+            self._tidy(temporary)
             try:
                 if not self._put(temporary):
                     self._take_over(temporary)
@@ -84,10 +87,23 @@ class Lease:
                 hint="give --state-dir a directory that can be",
             ) from error
 
-    def renew(self) -> None:
-        """Say that we are still at work: every RENEW_EVERY_S, from any thread.  May find it lost."""
+    def check(self) -> None:
+        """Look only, where nothing can be written.
+
+        Raises:
+            LeaseHeld: Another syncer is at work on this run.
+        """
         held = _read(self.path)
-        if held is None or held.get("nonce") != self._nonce:
+        if held is not None and not _is_stale(held, self.path, time.time):
+            raise self._held(held)
+
+    def renew(self) -> None:
+        """Say that we are still at work: every RENEW_EVERY_S, from any thread.  May find it lost.
+
+        A lease that cannot be read just now (a network file system's bad moment) is not lost.
+        """
+        held = _read(self.path)
+        if held is None or held.get("nonce", self._nonce) != self._nonce:
             self.is_lost = True
             return
         with contextlib.suppress(OSError):
@@ -120,7 +136,7 @@ class Lease:
 
     def _take_over(self, temporary: Path) -> None:
         held = _read(self.path)
-        if held is not None and not self._is_stale(held, temporary):
+        if held is not None and not _is_stale(held, self.path, lambda: _servers_now_s(temporary)):
             raise self._held(held)
         aside = self.path.with_name(f"{self.path.name}.{self._nonce}.stale")
         try:
@@ -146,19 +162,13 @@ class Lease:
             self.release()
             raise self._held(now)
 
-    def _is_stale(self, held: Dict[str, Any], temporary: Path) -> bool:
-        try:
-            life = life_of(ProcessId(**held["process"]))
-        except (KeyError, TypeError):
-            life = Life.UNKNOWN
-        if life is not Life.UNKNOWN:
-            return life is Life.DEAD
-        try:
-            os.utime(temporary)  # to learn what the file's server thinks the time is
-            age_s = temporary.stat().st_mtime - self.path.stat().st_mtime
-        except OSError:
-            return False
-        return age_s > STALE_AFTER_S
+    def _tidy(self, temporary: Path) -> None:
+        """Remove what killed syncers have left of their taking this lease."""
+        for path in temporary.parent.glob(glob.escape(self.path.name) + ".*"):
+            with contextlib.suppress(OSError):
+                # What a rival has just moved aside is old; that he moved it is not: the time of that counts.
+                if path != temporary and _servers_now_s(temporary) - path.stat().st_ctime > STALE_AFTER_S:
+                    path.unlink()
 
     def _held(self, held: Optional[Dict[str, Any]]) -> LeaseHeld:
         process = (held or {}).get("process") or {}
@@ -167,6 +177,25 @@ class Lease:
             f"{self.path.name.rsplit('.', 1)[0]}: {who} is syncing this run",
             hint=f"wait for it; if it is gone for good, delete {self.path}",
         )
+
+
+def _is_stale(held: Dict[str, Any], path: Path, now_s: Callable[[], float]) -> bool:
+    try:
+        life = life_of(ProcessId(**held["process"]))
+    except (KeyError, TypeError):
+        life = Life.UNKNOWN
+    if life is not Life.UNKNOWN:
+        return life is Life.DEAD
+    try:
+        return now_s() - path.stat().st_mtime > STALE_AFTER_S
+    except OSError:
+        return False
+
+
+def _servers_now_s(ours: Path) -> float:
+    """Return what the file's server thinks the time is; `ours` is a file of ours."""
+    os.utime(ours)
+    return ours.stat().st_mtime
 
 
 def _read(path: Path) -> Optional[Dict[str, Any]]:

@@ -159,6 +159,8 @@ def read_features(response: Response) -> Mapping[str, bool]:
     try:
         features = _data(response, "ServerFeaturesQuery")["serverInfo"]["features"]
         return {str(feature["name"]): bool(feature["isEnabled"]) for feature in features}
+    except AuthenticationError:
+        raise
     except (RejectedError, KeyError, TypeError):
         return {}
 
@@ -275,7 +277,7 @@ def file_stream(entity: str, project: str, run_id: str, body: bytes) -> Request:
     """Post lines; `body` is JSON as batching.py makes it."""
     names = (quote(name, safe="") for name in (entity, project, run_id))
     url = "/files/{}/{}/{}/file_stream".format(*names)
-    return Request("file_stream", "POST", url, body, _JSON_HEADERS, FILE_STREAM_TIMEOUT_S)
+    return Request("file_stream", "POST", url, body, _JSON_HEADERS, FILE_STREAM_TIMEOUT_S, wants_object=True)
 
 
 def alert(
@@ -302,7 +304,7 @@ def _graphql(operation: str, variables: Optional[Dict[str, Any]]) -> Request:
     body: Dict[str, Any] = {"query": _QUERIES[operation], "operationName": operation}
     if variables is not None:
         body["variables"] = variables
-    return Request(operation, "POST", "/graphql", json.dumps(body).encode(), _JSON_HEADERS)
+    return Request(operation, "POST", "/graphql", json.dumps(body).encode(), _JSON_HEADERS, wants_object=True)
 
 
 def _data(response: Response, operation: str) -> Dict[str, Any]:

@@ -64,6 +64,8 @@ _MARKS = {
     "skipped": ("Skipped", None),
     "empty": ("Empty", None),
     "locked": ("Locked", "yellow"),
+    "interrupted": ("Interrupted", "yellow"),
+    "planned": ("Would upload", None),
     "failed": ("Failed", "red"),
 }
 _QUIET_STATUSES = frozenset(("unchanged", "skipped", "empty"))  # one by one only if asked for
@@ -107,6 +109,9 @@ class HumanReporter:
         self._total_n_bytes += fields["n_bytes"]
         self._note(f"Syncing {fields['n_runs']} run(s), {_size(fields['n_bytes'])}")
 
+    def _awaited(self, fields: Mapping[str, Any]) -> None:
+        self._note(f"{fields['path']} {fields['reason']} yet; waiting for one")
+
     def _run_opened(self, fields: Mapping[str, Any]) -> None:
         self._note(f"[{_short(fields['log'])}] {fields['name']}: {fields['url']}")
 
@@ -140,6 +145,19 @@ class HumanReporter:
 
     def _cleaned(self, fields: Mapping[str, Any]) -> None:
         self._say(f"{'Would remove' if fields['dry_run'] else 'Removed'} {fields['directory']}")
+
+    def _not_cleaned(self, fields: Mapping[str, Any]) -> None:
+        self._warn(f"{fields['directory']} stays, though its log is on the server: {fields['reason']}")
+
+    def _would_send(self, fields: Mapping[str, Any]) -> None:
+        self._say(
+            f"Would send {fields['runs']} run(s), {fields['rows']} rows, in {fields['requests']} requests, "
+            f"{_size(fields['n_bytes'])}.  Nothing was sent."
+        )
+
+    def _run_listed(self, fields: Mapping[str, Any]) -> None:
+        self._clear_progress()
+        click.echo(f"{fields['state']:17} {fields['log']}")
 
     def _internal_error(self, fields: Mapping[str, Any]) -> None:
         self._warn(fields["error"])

@@ -63,7 +63,7 @@ class RunConfig:
             if key != "_wandb":
                 self.values.setdefault(key, value)
             elif isinstance(value, dict):
-                ours = self.values.setdefault("_wandb", {})
+                ours = self.values["_wandb"] = _dict(self.values.get("_wandb"))
                 for name in _KEPT_ON_RESUME:
                     if name in value:
                         ours.setdefault(name, value[name])
@@ -82,7 +82,7 @@ class RunConfig:
     def tree(self, metrics: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
         """Return the config in the server's form; `metrics` goes under `_wandb.m`."""
         values = dict(self.values)
-        ours = dict(values.get("_wandb") or {})
+        ours = _dict(values.get("_wandb"))
         ours["t"] = _telemetry(self.telemetry)
         ours["m"] = list(metrics)
         if self.telemetry.cli_version:
@@ -202,6 +202,11 @@ def _bits(message: Message) -> Any:
     if any(isinstance(value, str) for _, value in fields):
         return {str(field.number): value for field, value in fields}
     return [field.number for field, value in fields if value]
+
+
+def _dict(value: Any) -> Dict[str, Any]:
+    """Return a copy; of anything else, which nobody but a user's own key can be, an empty one."""
+    return dict(value) if isinstance(value, dict) else {}
 
 
 def _packed(message: Message) -> str:

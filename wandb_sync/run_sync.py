@@ -18,6 +18,7 @@ import enum
 import json
 import os
 import tempfile
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -25,7 +26,15 @@ from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional,
 
 from google.protobuf.message import DecodeError
 
-from wandb.errors import CheckpointMismatch, CheckpointUnreadable, LeaseHeld, LogError, RejectedError
+from wandb.errors import (
+    CheckpointMismatch,
+    CheckpointUnreadable,
+    Interrupted,
+    LeaseHeld,
+    LogError,
+    LogShrank,
+    RejectedError,
+)
 from wandb.proto.record_pb2 import FilesItem
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.parser import Lost, Record
@@ -49,6 +58,7 @@ from wandb_sync.lease import Lease
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
+from wandb_sync.transport.stoppable import Stoppable
 
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
@@ -75,6 +85,8 @@ class Status(enum.Enum):
     SKIPPED = "skipped"  # not wanted: online, or marked by another client
     EMPTY = "empty"  # the log says nothing of a run
     LOCKED = "locked"  # another syncer is at work on it
+    INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
+    PLANNED = "planned"  # a dry run: it would be uploaded
     FAILED = "failed"  # see the error
 
 
@@ -144,6 +156,7 @@ class RunSync:
         first: Optional[Peek] = None,
         others: Others = Others(),
         leases: Optional[List[Lease]] = None,
+        stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """Prepare; nothing is read or sent.
@@ -154,9 +167,11 @@ class RunSync:
             first: What the log's first records say, if somebody has looked already.
             others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
+            stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
-        self._transport = transport
+        self._stop = stop or threading.Event()
+        self._transport = Stoppable(transport, self._stop)
         self._base_url = base_url
         self._options = options
         self._structured_console = structured_console
@@ -164,7 +179,7 @@ class RunSync:
         self._leases = leases if leases is not None else []
         self._now_s = now_s
         self._cars: Sidecars = sidecars(log, options.state_dir)
-        self._lease: Optional[Lease] = None
+        self._held: List[Lease] = []
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
         self._others = others
@@ -179,6 +194,7 @@ class RunSync:
         self._is_open = False
         self._kept: Optional[Checkpoint] = None
         self._files_saved_s = 0.0
+        self._n_rows_before = 0  # that were uploaded by an earlier sync
         self._uploaded: Dict[str, Any] = {}
         self._missing: Dict[str, str] = {}
         self._lost: List[List[Any]] = []
@@ -192,8 +208,8 @@ class RunSync:
     def close(self) -> None:
         """Release the log and the lease.  Idempotent."""
         self._close_log()
-        lease, self._lease = self._lease, None
-        if lease is not None:
+        held, self._held = self._held, []
+        for lease in held:
             self._leases.remove(lease)
             lease.release()
 
@@ -214,7 +230,12 @@ class RunSync:
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         if self._session is None:
+            if not self._options.include_synced:
+                self._refuse_a_shorter_log()
             done = self._done_before()
+            if done is None:
+                self._take_lease()
+                done = self._done_before()  # another syncer may have been about to be ready
             if done is not None and self._options.include_synced:
                 self._again = True
             elif done is not None:
@@ -250,18 +271,34 @@ class RunSync:
                 if entry.session.get("step_policy") != self._options.wishes.step_policy:
                     return None
                 if any(
-                    (self.log.files_dir / path).exists() for path in entry.missing if files.is_inside(path)
+                    path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
                 ):
                     return None
                 if entry.lacks:
                     reason = "nothing new; still: " + "; ".join(entry.lacks)
                     return Outcome(self.log, Status.UNCHANGED, reason, exit_code=3)
                 return Outcome(self.log, Status.UNCHANGED, "everything was uploaded before")
-        if self._cars.synced.exists() and not self._cars.receipt.exists():
+        if self._is_marked_by_others():
             return Outcome(
                 self.log, Status.SKIPPED, "marked as synced by wandb; --include-synced uploads it again"
             )
         return None
+
+    def _refuse_a_shorter_log(self) -> None:
+        """A log that was cut has lost its exit record, and would end a run as killed that is finished."""
+        try:
+            CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+        except LogShrank:
+            raise
+        except CheckpointMismatch:
+            pass  # another log: it is uploaded from its begin
+
+    def _is_marked_by_others(self) -> bool:
+        """Whether there is a marker, where the syncer's files are or beside the log, and no receipt."""
+        beside = sidecars(self.log)
+        if self._cars.receipt.exists() or beside.receipt.exists():
+            return False
+        return self._cars.synced.exists() or beside.synced.exists()
 
     def _whole_records_end(self, identity: Identity) -> int:
         """Return where the log's last whole record ends, without reading what was read before."""
@@ -272,20 +309,33 @@ class RunSync:
             return reader.position
 
     def _take_lease(self) -> None:
-        if self._lease is None and not self._options.dry_run:
-            lease = Lease(self._cars.lease)
-            lease.acquire()
-            self._lease = lease
-            self._leases.append(lease)
+        """Take the lease; with a state directory also the one beside the log, where others look for it."""
+        if self._held or self._options.dry_run:
+            return
+        beside = Lease(sidecars(self.log).lease)
+        if beside.path != self._cars.lease:
+            if os.access(self.log.directory, os.W_OK):
+                self._hold(beside)
+            else:
+                beside.check()
+        self._hold(Lease(self._cars.lease))
+
+    def _hold(self, lease: Lease) -> None:
+        lease.acquire()
+        self._held.append(lease)
+        self._leases.append(lease)
 
     # ---- the visit
 
     def _visit(self) -> Outcome:
         if self._session is None:
             self._begin()
+            self._n_rows_before = self._session.n_rows if self._session else 0
         session, reader = self._session, self._reader
         assert session is not None and reader is not None
         for event in reader.events():
+            if self._stop.is_set():
+                raise Interrupted(f"{self.log.shown}: was read to byte {session.offset}")
             if self._is_beyond(event.end):
                 break
             if isinstance(event, Record):
@@ -306,8 +356,10 @@ class RunSync:
         if not ended:
             ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
         if not ended:
+            self._push(session)  # before the files: trouble with one must not keep the rows back
             self._upload_files(session, final=False)
-            self._push(session)
+            if self._unreported:
+                self._push(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
         return self._finish(session, reader)
 
@@ -413,25 +465,25 @@ class RunSync:
         self._is_open = True
         now = session.bucket
         assert now is not None
-        if before is not None and (now.inserted or now[:4] != before[:4]):
+        is_another = before is not None and (now.inserted or now[:4] != before[:4])
+        if is_another and not self._options.dry_run:  # which has no server that could know the run
             self._emit(
                 "checkpoint_discarded", {"log": self.log.shown, "reason": "the server has another run"}
             )
             raise _StartAgain
-        self._emit("run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name})
+        if not self._options.dry_run:
+            self._emit(
+                "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
+            )
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
-        if session.exit_code is None:
-            # Should the log grow after all, the state from before its end is what to go on from.
-            self._upload_files(session, final=False)
-            self._push(session)
+        # Before the files: trouble with one must not keep the rows back.  And should a log without exit
+        # record grow after all, the state from before its end is what to go on from.
+        self._push(session)
         before_end = json.loads(json.dumps(session.state())) if session.exit_code is None else None
         loss = reader.loss_at_end() if reader.at_end else None
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
-        self._open(session)
-        if session.wants_console_form:
-            session.structured_console = self._structured_console()
         session.end(EXIT_CODE_OF_KILLED)
         self._upload_files(session, final=True)
         self._check_lease()
@@ -450,6 +502,8 @@ class RunSync:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
         if lacks:
             return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
+        if not self._options.wishes.console:
+            return self._outcome(session, Status.UPLOADED, "without its console output: --skip-console")
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
         )
@@ -546,7 +600,8 @@ class RunSync:
         self._unreported.append(source.path)
         if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
-        self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
+        if not self._options.dry_run:
+            self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
     def _console_source(self, session: Session, stack: contextlib.ExitStack) -> List[files.Source]:
         """Return what all segments that are here have printed, as one file; none if that is nothing."""
@@ -655,7 +710,7 @@ class RunSync:
             pass
 
     def _check_lease(self) -> None:
-        if self._lease is not None and self._lease.is_lost:
+        if any(lease.is_lost for lease in self._held):
             raise LeaseHeld(f"{self.log.shown}: another syncer has taken the run over")
 
     def _note_loss(self, session: Session, lost: Lost) -> None:
@@ -683,6 +738,9 @@ class RunSync:
             "files": len(self._uploaded),
             "console_lines": session.console.n_lines,
         }
+        if self._options.dry_run:
+            counts["rows"] -= self._n_rows_before
+            return Outcome(self.log, Status.PLANNED, reason, exit_code, counts=counts)
         if status is Status.RUNNING:
             exit_code = 3
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)

@@ -16,11 +16,20 @@ import os
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb.errors import Error, LeaseHeld, TransientError, UsageError
+from wandb.errors import (
+    AuthenticationError,
+    Error,
+    Interrupted,
+    LeaseHeld,
+    RejectedError,
+    TransientError,
+    UsageError,
+)
 import wandb_sync.protocol as protocol
-from wandb_sync.discover import Log, discover
+from wandb_sync.discover import Log, Unusable, find, usage_error
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.follow import has_ended
 from wandb_sync.run_sync import (
@@ -41,6 +50,8 @@ VISIT_EVERY_S = 15.0  # how often a followed log is read; wandb posts as often
 LOOK_EVERY_S = 30.0  # how often new runs are looked for when watching; listing a tree is dear on a cluster
 
 RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
+
+WAKE_EVERY_S = 0.2
 
 EXIT_PARTIAL = 3
 EXIT_INTERRUPTED = 130
@@ -65,6 +76,7 @@ class Report(NamedTuple):
 
     outcomes: List[Outcome]
     was_interrupted: bool = False
+    interrupt_code: int = EXIT_INTERRUPTED  # by what: Ctrl-C, SIGTERM
 
     @property
     def exit_code(self) -> int:
@@ -73,7 +85,7 @@ class Report(NamedTuple):
         If all runs that are not well have the same trouble and no run is well, that trouble's code; else 3.
         """
         if self.was_interrupted:
-            return EXIT_INTERRUPTED
+            return self.interrupt_code
         codes = {outcome.exit_code for outcome in self.outcomes}
         if not codes:
             return 0
@@ -125,13 +137,14 @@ class Service:
         self._features: Optional[Mapping[str, bool]] = None
         self._features_lock = threading.Lock()
         self._leases: List[Lease] = []
+        self._awaited: Set[str] = set()  # paths without a run that were told
         self._seen: Dict[Log, _Seen] = {}
 
     def run(self, paths: Sequence[str] = ()) -> Report:
         """Sync what `paths` mean; see discover.py.
 
         Raises:
-            UsageError: A path is wrong; nothing was done.
+            UsageError: No path means a run; nothing was done.
         """
         keeper_stop = threading.Event()
         keeper = threading.Thread(target=self._keep_leases, args=(keeper_stop,), daemon=True)
@@ -164,10 +177,10 @@ class Service:
                         working[pool.submit(self._visit_group, group, outcomes)] = group
                 if not working and not groups and not self._watch:
                     return
-                wait_s = 0.2 if groups or self._watch else None
-                done, _ = concurrent.futures.wait(working, wait_s, concurrent.futures.FIRST_COMPLETED)
+                # Not for ever: a signal that another thread got is seen when this one wakes.
+                done, _ = concurrent.futures.wait(working, WAKE_EVERY_S, concurrent.futures.FIRST_COMPLETED)
                 if not working:
-                    self._stop.wait(0.2)
+                    self._stop.wait(WAKE_EVERY_S)
                 for future in done:
                     group = working.pop(future)
                     future.result()
@@ -194,7 +207,9 @@ class Service:
         """
         fresh: List[Log] = []
         n_bytes = 0
-        for log in discover(paths):
+        logs, unusable = find(paths)
+        self._tell_unusable(unusable, bool(logs), outcomes)
+        for log in logs:
             if log in busy or not self._selection.wanted(log):
                 continue
             seen = self._seen.get(log)
@@ -227,6 +242,24 @@ class Service:
             n_logs = sum(len(group.logs) for group in groups)
             self._emit("found", {"n_logs": n_logs, "n_runs": len(groups), "n_bytes": n_bytes})
         return groups
+
+    def _tell_unusable(
+        self, unusable: Sequence[Unusable], are_others: bool, outcomes: Dict[Log, Outcome]
+    ) -> None:
+        """Say what becomes of paths that mean no run; a watch waits for one to come there."""
+        if unusable and not are_others and not self._watch:
+            raise usage_error(unusable[0])
+        for path, reason, error in unusable:
+            log = Log(Path(path), path, is_named=True)
+            if self._watch:
+                if path not in self._awaited:
+                    self._emit("awaited", {"path": path, "reason": reason})
+                self._awaited.add(path)
+            elif error is None:
+                self._done(outcomes, Outcome(log, Status.EMPTY, reason))
+            else:
+                code = UsageError.exit_code if isinstance(error, FileNotFoundError) else Error.exit_code
+                self._done(outcomes, Outcome(log, Status.FAILED, reason, code))
 
     def _runs_of(self, fresh: Sequence[Log]) -> List[List[Tuple[Log, Others]]]:
         """Return fresh logs by run, in order, each with the run's other segments, be those fresh or not."""
@@ -275,6 +308,7 @@ class Service:
             first=self._seen[log].first,
             others=others,
             leases=self._leases,
+            stop=self._stop,
         )
 
     # ---- one run
@@ -309,6 +343,9 @@ class Service:
     def _visit(self, run: RunSync) -> Outcome:
         try:
             return run.visit()
+        except Interrupted as error:
+            reason = "the next sync goes on from what was acknowledged"
+            return Outcome(run.log, Status.INTERRUPTED, reason, error.exit_code)
         except LeaseHeld as error:
             return Outcome(run.log, Status.LOCKED, str(error), error.exit_code)
         except Error as error:
@@ -338,8 +375,16 @@ class Service:
     def _structured_console(self) -> bool:
         with self._features_lock:
             if self._features is None:
-                self._features = protocol.read_features(self._transport.send(protocol.server_features()))
+                self._features = self._ask_features()
             return self._features.get("STRUCTURED_CONSOLE_LOGS", False)
+
+    def _ask_features(self) -> Mapping[str, bool]:
+        try:
+            return protocol.read_features(self._transport.send(protocol.server_features()))
+        except AuthenticationError:
+            raise
+        except RejectedError:
+            return {}  # an old server, or one behind a proxy that knows its questions by name
 
     def _emit(self, event: str, fields: Mapping[str, object]) -> None:
         with self._emit_lock:

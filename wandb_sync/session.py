@@ -236,7 +236,8 @@ class Session:
                 self.not_uploaded[name] = self.not_uploaded.get(name, 0) + 1
             elif kind not in _IGNORED:
                 getattr(self, "_" + kind)(getattr(record, kind))
-        except DecodeError:
+        except (DecodeError, ValueError, TypeError, OverflowError):
+            # A value that nobody has thought of: it costs its record, not the run.
             self.n_unreadable += 1
 
     def skip(self, end: int) -> None:

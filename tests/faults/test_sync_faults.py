@@ -22,6 +22,7 @@ from log_builder import LogBuilder, everything
 from simulated_server import API_KEY, Cut, SimulatedServer
 
 from wandb_sync.batching import HISTORY
+from wandb_sync.files import PARALLEL_UPLOADS
 
 SYNC = """
 import sys
@@ -190,23 +191,40 @@ def test_while_the_run_is_recorded_and_the_syncer_is_killed_nothing_is_lost(
     assert len(run.console) == 150 and run.complete
 
 
-def test_sigterm_ends_it_soon_and_the_next_sync_goes_on(server: SimulatedServer, tmp_path: Path) -> None:
-    log = everything(tmp_path)
-    wanted = clean_state(log)
-    process = start(server.base_url, log.directory)
-    fired = threading.Event()
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("during, n_under_way", [("file_stream", 1), ("upload", PARALLEL_UPLOADS)])
+def test_a_signal_ends_it_after_the_requests_under_way_and_the_next_sync_goes_on(
+    server: SimulatedServer, tmp_path: Path, during: str, n_under_way: int, number: int, code: int
+) -> None:
+    log = LogBuilder(tmp_path)
+    for i in range(40):
+        log.file(f"f{i}", b"x")
+    log.rows(400).exit(0)
+    clean = SimulatedServer()
+    with clean.listen() as base_url:
+        assert finish(start(base_url, log.directory)) == 0
+    forget(log)
+    wanted = clean.run("abc").state()
+    process = start(server.base_url, "--json", log.directory)
+    n_before: List[int] = []
 
     def fail(operation: str, n: int) -> None:
-        if n == 3:
-            process.send_signal(signal.SIGTERM)
-            fired.set()
+        if operation == during and not n_before:
+            n_before.append(n)
+            process.send_signal(number)
+            time.sleep(2)  # the answer waits until the process has seen the signal
 
     server.fail = fail
-    code = finish(process)
-    assert fired.is_set() and code in (0, 143)  # it may have been about to be ready
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == code and b"Traceback" not in errors, errors.decode()
+    assert len(server.requests) - n_before[0] <= n_under_way < len(wanted["files"])
+    summary = json.loads(output.splitlines()[-1])
+    assert (summary["exit_code"], summary["runs"]) == (code, {"interrupted": 1}) and summary["interrupted"]
     server.fail = lambda operation, n: None
     assert finish(start(server.base_url, log.directory)) == 0
-    assert server.run("all").state() == wanted
+    assert server.run("abc").state() == wanted and not list(log.directory.glob("*.lease*"))
+    if during == "file_stream":  # what was under way was acknowledged and kept: it is not sent again
+        assert server.requests.count("file_stream") == clean.requests.count("file_stream") > 3
 
 
 def test_two_syncers_at_once_upload_each_row_once(server: SimulatedServer, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_the_checkpoint_never_stands_past_what_was_acknowledged(
 
 def test_nothing_is_called_synced_while_anything_is_refused(tmp_path: Path) -> None:
     log = everything(tmp_path)
-    _, n_requests = clean_state(log)
+    wanted, n_requests = clean_state(log)
     marker = log.path.with_name(log.path.name + ".synced")
     receipt = log.path.with_name(log.path.name + ".receipt")
     for status in (400, 403, 404, 409, 413, 500):
@@ -167,8 +167,8 @@ def test_nothing_is_called_synced_while_anything_is_refused(tmp_path: Path) -> N
             report = sync(server, log)
             if report.outcomes[0].status is not Status.SYNCED:
                 assert report.exit_code != 0 and not marker.exists() and not receipt.exists(), (status, n)
-            else:  # a request that was tried again in smaller pieces, and then taken
-                assert status == 413
+            else:  # a request that was tried again in smaller pieces, or one that nothing depends on
+                assert server.run("all").state() == wanted, (status, n)
             server.fail = lambda operation, number: None
             assert sync(server, log).outcomes[0].status in (Status.SYNCED, Status.UNCHANGED)
             forget(log)

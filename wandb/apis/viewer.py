@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional
+from typing import List, NamedTuple
 
 from wandb.errors import AuthenticationError
 
@@ -44,8 +44,8 @@ def viewer(base_url: str, api_key: str, *, any_certificate: bool = False) -> Vie
         response = transport.send(protocol.viewer()._replace(timeout_s=TIMEOUT_S))
     finally:
         transport.close()
-    answer: Optional[Any] = (response.json() or {}).get("data", {}).get("viewer")
-    if not answer:
+    answer = protocol.read_answer(response, "Viewer").get("viewer")
+    if not isinstance(answer, dict):
         raise AuthenticationError(f"{base_url} does not know this API key", status=response.status)
     teams = [edge["node"]["name"] for edge in (answer.get("teams") or {}).get("edges") or ()]
     return Viewer(answer.get("username") or "", answer.get("entity") or "", teams)

@@ -3,8 +3,8 @@ try.
 
 Whatever implements `Transport` (HTTP, a simulated server, a dry run) or wraps one (retry, throttle) keeps to:
 
-Rule 1: `send` returns a 2xx answer or raises one of TransientError, RejectedError, AuthenticationError; no
-        exception of a library leaves a transport.
+Rule 1: `send` returns a 2xx answer or raises one of TransientError, RejectedError, AuthenticationError,
+        Interrupted; no exception of a library leaves a transport.
 Rule 2: a request is complete in itself and may be sent any number of times; the server ends up the same.
 Rule 3: no message, repr or exception holds a credential or the query of a signed URL.
 """
@@ -37,6 +37,8 @@ class Request(NamedTuple):
         timeout_s: How long the server may be silent.
         retry_conflict: Whether 409 may pass.  A run that is being written by someone else for a moment says
             so.
+        wants_object: Whether only a JSON object is an answer.  A proxy or the portal of a network answers 200
+            too, with a page of its own; that acknowledges nothing.
     """
 
     operation: str
@@ -46,6 +48,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}
     timeout_s: float = 30.0
     retry_conflict: bool = False
+    wants_object: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -82,6 +85,7 @@ class Transport(Protocol):
             TransientError: It may work later.
             RejectedError: It will not.
             AuthenticationError: It will not with this API key.
+            Interrupted: We are to stop.
         """
 
     def close(self) -> None:
@@ -95,11 +99,15 @@ _TRANSIENT = frozenset((408, 425, 429, *range(500, 600))) - {501}
 def checked(request: Request, response: Response, now_s: float) -> Response:
     """Return a good answer; raise what a bad one means.
 
+    It is called by the transport that speaks to the server, so below `Retry`: a bad answer is tried again.
+
     Args:
         now_s: Seconds since the epoch, for a Retry-After that names a date.
     """
     status = response.status
     if 200 <= status < 300:
+        if request.wants_object and not isinstance(response.json(), dict):
+            raise TransientError(f"{request.operation}: the server's answer is no JSON object", status=status)
         return response
     raise _error(request, response, now_s)
 
@@ -108,7 +116,8 @@ def _error(request: Request, response: Response, now_s: float) -> CommError:
     status = response.status
     text = f"{request.operation}: the server answered {status}{_reason(response.body)}"
     if status in _TRANSIENT or (status == 409 and request.retry_conflict):
-        return TransientError(text, status=status, retry_after_s=retry_after_s(response.headers, now_s))
+        after_s = retry_after_s(response.headers, now_s)
+        return TransientError(text, status=status, retry_after_s=after_s, hint=_HINTS.get(status))
     if status == 401 and request.url.startswith("/"):
         return AuthenticationError(text, status=status, hint="run `wandb login`, or set WANDB_API_KEY")
     return RejectedError(text, status=status, hint=_HINTS.get(status))

@@ -2,7 +2,7 @@
 
 Rule 1: the API key goes to the base URL and nowhere else: only requests with a path below it carry it, and
         redirects are not followed.
-Rule 2: proxies and the CA bundle come from the environment (HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE); netrc
+Rule 2: proxies and the CA bundle come from the environment (HTTPS_PROXY, NO_PROXY, BUNDLE_VARIABLES); netrc
         files are never read behind our back.
 Rule 3: one pool of connections for all runs and threads.
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import ssl
 import threading
 import time
-from typing import IO, Dict, Optional, Union
+from typing import IO, Dict, Iterator, Optional, Union
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -28,12 +29,41 @@ from wandb_sync.transport.base import UPLOAD, Request, Response, checked
 
 CONNECT_TIMEOUT_S = 20.0
 MAX_CONNECTIONS = 64  # kept open per host; more are opened if need be, and closed after use
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # the first that is set counts
+# Of ssl.SSLError: the bundle itself is no good.  Everything else but a bad certificate may pass.
+_BAD_BUNDLE = frozenset(("NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE"))
+
+
+def checked_base_url(url: str) -> str:
+    """Return the address of a server as requests begin with it.
+
+    Raises:
+        UsageError: It is none, or holds a user name or password; those would get into logs and onto the
+            screen, so the message does not repeat it then.
+    """
+    if "@" in url:
+        raise UsageError("the URL of the server cannot contain a user name or password")
+    try:
+        parts = urlsplit(url)
+        is_server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number or too large, half an IPv6 address
+        is_server = False
+    if not is_server:
+        raise UsageError(f"{url!r} is no server's URL", hint="it looks like https://api.wandb.ai")
+    return url.rstrip("/")
 
 
 class HttpTransport:
     """Sends to one server.  Safe for threads."""
 
-    def __init__(self, base_url: str, api_key: str = "", *, verify: Union[bool, str, None] = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str = "",
+        *,
+        verify: Union[bool, str, None] = None,
+        stop: Optional[threading.Event] = None,
+    ) -> None:
         """Prepare; nothing is sent.
 
         Args:
@@ -41,22 +71,21 @@ class HttpTransport:
             api_key: Sent with requests to the server itself; empty for none.
             verify: Whether certificates are checked, or the path of a CA bundle; None: as the environment
                 says.
+            stop: Breaks off the sending of files when set; they may be of any size.
 
         Raises:
-            UsageError: The base URL is none.
+            UsageError: The base URL is none, or holds a password.
         """
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{base_url!r} is no server's URL", hint="it looks like https://api.wandb.ai")
-        self.base_url = base_url.rstrip("/")
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        self._verify = verify if verify is not None else (bundle or True)
+        self.base_url = checked_base_url(base_url)
+        bundles = (os.environ.get(name) for name in BUNDLE_VARIABLES)
+        self._verify = verify if verify is not None else next(filter(None, bundles), True)
         credentials = base64.b64encode(f"api:{api_key}".encode()).decode()
         self._authorization = {"Authorization": f"Basic {credentials}"} if api_key else {}
         # The adapter alone: a requests.Session would add cookies, netrc credentials and redirects.
         self._adapter = requests.adapters.HTTPAdapter(pool_maxsize=MAX_CONNECTIONS, max_retries=0)
         self._proxies: Dict[str, Dict[str, str]] = {}
         self._lock = threading.Lock()
+        self._stop = stop or threading.Event()
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.base_url!r})"
@@ -65,6 +94,11 @@ class HttpTransport:
         """Send one request; see transport.base."""
         is_api = request.url.startswith("/") and request.operation != UPLOAD
         url = self.base_url + request.url if is_api else urljoin(self.base_url + "/", request.url)
+        if url.startswith("https:") and isinstance(self._verify, str) and not os.path.exists(self._verify):
+            raise RejectedError(
+                f"{request.operation}: the file of CA certificates {self._verify} does not exist",
+                hint=f"correct {' or '.join(BUNDLE_VARIABLES)}",
+            )
         answer: Optional[requests.Response] = None
         failed: Optional[Exception] = None
         with contextlib.ExitStack() as opened:
@@ -78,7 +112,7 @@ class HttpTransport:
                     raise RejectedError(
                         f"{request.operation}: cannot read the file: {error.strerror}"
                     ) from error
-                body = _Limited(file, request.n_bytes)
+                body = _Limited(file, request.n_bytes, self._stop)
             try:
                 answer = self._adapter.send(
                     self._prepared(request, url, body, is_api),
@@ -126,7 +160,7 @@ class HttpTransport:
 
     def _meaning(self, request: Request, url: str, error: Exception) -> Exception:
         where = f"{request.operation}: {self._shown(url)}"
-        if isinstance(error, requests.exceptions.SSLError):
+        if _is_distrust(error):
             return RejectedError(
                 f"{where}: the server's certificate is not trusted",
                 hint="set REQUESTS_CA_BUNDLE to your organization's CA file",
@@ -159,8 +193,9 @@ class HttpTransport:
 class _Limited:
     """A file of which exactly as many bytes are sent as were announced, should it grow meanwhile."""
 
-    def __init__(self, file: IO[bytes], n_bytes: int) -> None:
+    def __init__(self, file: IO[bytes], n_bytes: int, stop: threading.Event) -> None:
         self._file = file
+        self._stop = stop
         self._left = n_bytes
         self._n_bytes = n_bytes
 
@@ -168,6 +203,8 @@ class _Limited:
         return self._n_bytes
 
     def read(self, size: int = -1) -> bytes:
+        if self._stop.is_set():
+            raise OSError("the upload was broken off")
         wanted = self._left if size is None or size < 0 else min(size, self._left)
         data = self._file.read(wanted)
         if len(data) < wanted and not data and self._left:
@@ -176,10 +213,24 @@ class _Limited:
         return data
 
 
+def _is_distrust(error: BaseException) -> bool:
+    """Whether a certificate is the reason.  A handshake that broke off is an SSLError too, and may pass."""
+    return any(
+        isinstance(reason, ssl.SSLCertVerificationError) or getattr(reason, "reason", None) in _BAD_BUNDLE
+        for reason in _reasons(error)
+    )
+
+
+def _reasons(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it, the innermost last."""
+    inner: Optional[BaseException] = error
+    while inner is not None:
+        yield inner
+        inner = inner.__cause__ or inner.__context__
+
+
 def _cause(error: BaseException) -> str:
     """Return the innermost reason of a connection error, without addresses of connection objects."""
-    inner: Optional[BaseException] = error
-    while inner is not None and (inner.__cause__ or inner.__context__):
-        inner = inner.__cause__ or inner.__context__
+    *_, inner = _reasons(error)
     reason = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
     return f"cannot connect, or the connection broke: {reason}"[:300]

@@ -1,10 +1,11 @@
 """Trying again: the only home of tenacity.
 
 What is worth another try, the transport underneath says (TransientError).  Here is how often and when: random
-waits that double ("full jitter": many clients do not come back at the same moment), or what the server asks
-for.
+waits that double ("full jitter": many clients do not come back at the same moment), and never less than what
+the server asks for.
 
-Rule 1: only TransientError is tried again.
+Rule 1: only TransientError is tried again; 409 only a few times, for it more often means a run that was
+        deleted than one that somebody else is just writing.
 Rule 2: after `deadline_s` the last error goes up; what was not acknowledged is sent at the next sync.
 Rule 3: whoever waits longer than five seconds says for what.
 """
@@ -18,13 +19,14 @@ from typing import Callable, Optional
 
 import tenacity
 
-from wandb.errors import TransientError
+from wandb.errors import RejectedError, TransientError
 from wandb_sync.transport.base import Request, Response, Transport
 
 FIRST_WAIT_S = 1.0
 MAX_WAIT_S = 60.0
 DEADLINE_S = 600.0  # per request; a cron job comes again, a person has long looked
 TELL_AFTER_S = 5.0
+CONFLICT_TRIES = 4  # fifteen seconds at most
 
 Tell = Callable[[Request, TransientError, float], None]
 
@@ -62,13 +64,22 @@ class Retry:
     def send(self, request: Request) -> Response:
         """Send, again and again if need be; see transport.base."""
         started_s = self._monotonic()
+        n_conflicts = 0
+
+        def send_once() -> Response:
+            nonlocal n_conflicts
+            try:
+                return self._inner.send(request)
+            except TransientError as error:
+                n_conflicts += error.status == 409
+                if n_conflicts < CONFLICT_TRIES:
+                    raise
+                raise RejectedError(error.message, status=409, hint=error.hint) from None
 
         def wait_s(state: tenacity.RetryCallState) -> float:
-            error = _error(state)
-            if error.retry_after_s is not None:
-                return error.retry_after_s
             highest_s = min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** min(state.attempt_number, 20))
-            return self._uniform(0.0, highest_s)
+            # "Retry-After: 0" and dates in the past are common; taken at their word they are a hot loop.
+            return max(_error(state).retry_after_s or 0.0, self._uniform(0.0, highest_s))
 
         def is_over(state: tenacity.RetryCallState) -> bool:
             if self._stop.is_set():
@@ -88,7 +99,7 @@ class Retry:
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._inner.send, request)
+        return retrying(send_once)
 
     def close(self) -> None:
         self._inner.close()

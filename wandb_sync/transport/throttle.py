@@ -5,6 +5,7 @@ about its own limit (RateLimit-Remaining / RateLimit-Reset, or Retry-After with 
 one run's request is left alone by all runs.
 
 Rule 1: nothing is dropped or reordered here; a request waits, then goes.
+Rule 2: whoever waits longer than five seconds says for what.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from wandb.errors import TransientError
 from wandb_sync.transport.base import Request, Response, Transport
 
 MAX_PAUSE_S = 300.0  # however long the server says
+TELL_AFTER_S = 5.0
+
+Tell = Callable[[Request, TransientError, float], None]
 
 
 class Throttle:
@@ -29,6 +33,7 @@ class Throttle:
         requests_per_s: Optional[float] = None,
         burst: int = 10,
         sleep: Callable[[float], object] = time.sleep,
+        tell: Tell = lambda request, error, wait_s: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wrap `inner`; without `requests_per_s` only the server's word counts."""
@@ -36,6 +41,7 @@ class Throttle:
         self._rate = requests_per_s
         self._burst = burst
         self._sleep = sleep
+        self._tell = tell
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._tokens = float(burst)
@@ -45,6 +51,9 @@ class Throttle:
     def send(self, request: Request) -> Response:
         """Wait for the budget, then send; see transport.base."""
         wait_s = self._reserve_s()
+        if wait_s >= TELL_AFTER_S:
+            held_back = TransientError(f"{request.operation}: is held back by the limit of requests")
+            self._tell(request, held_back, wait_s)
         if wait_s > 0:
             self._sleep(wait_s)
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 import pytest
+from log_builder import LogBuilder
 
 from wandb.errors import UsageError
-from wandb_sync.discover import discover, sidecars
+from wandb.sdk import wandb_setup
+from wandb_sync.discover import discover, find, sidecars
 
 
 @pytest.fixture
@@ -53,6 +55,61 @@ def test_each_form_of_a_path_is_understood(tree: Path, paths: tuple, logs: List[
 def test_a_path_without_a_run_is_an_error_that_names_it(tree: Path, path: str) -> None:
     with pytest.raises(UsageError, match=path.replace("*", r"\*")):
         discover([path], tree)
+
+
+def test_one_path_without_a_run_does_not_keep_the_others_back(tree: Path) -> None:
+    (tree / "wandb" / "offline-run-20260104_000000-d").mkdir()
+    logs, unusable = find(["wandb/offline-run-*", "wandb/logs", "nothing", "x" * 5000, "wandb"], tree)
+    assert [log.path.name for log in logs] == ["run-a.wandb", "run-b.wandb", "run-c.wandb"]
+    assert [(path, error is None) for path, _, error in unusable] == [
+        ("wandb/logs", True),
+        ("nothing", False),
+        ("x" * 5000, False),
+    ]
+    assert len(discover(["wandb/logs", "wandb"], tree)) == 3
+
+
+def test_a_directory_that_cannot_be_read_is_told_as_such(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("wandb_sync.discover.os.listdir", refuse)
+    monkeypatch.setattr("wandb_sync.discover.os.scandir", refuse)
+    assert [reason for _, reason, _ in find(["wandb"], tree)[1]] == ["cannot be read: Permission denied"]
+    monkeypatch.setattr("wandb_sync.discover.os.stat", refuse)
+    assert [reason for _, reason, _ in find(["wandb"], tree)[1]] == ["cannot be read: Permission denied"]
+
+
+@pytest.mark.parametrize(
+    "environ, settings, recorded_in",
+    [
+        ({}, "", "wandb"),
+        ({}, "", ".wandb"),
+        ({"WANDB_DIR": "elsewhere"}, "", "elsewhere/wandb"),
+        ({"WANDB_DIR": "elsewhere"}, "", "elsewhere/.wandb"),
+        ({"WANDB_DIR": "~/home"}, "", "home/wandb"),
+        ({}, "root_dir = elsewhere", "elsewhere/wandb"),
+        ({"WANDB_USE_DOT_WANDB": "true"}, "", ".wandb"),
+    ],
+)
+def test_without_paths_it_is_where_the_sdk_records(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: Dict[str, str],
+    settings: str,
+    recorded_in: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    Path("wandb").mkdir()
+    Path("wandb/settings").write_text(f"[default]\n{settings}\n")
+    Path(recorded_in).mkdir(parents=True, exist_ok=True)
+    setup = wandb_setup.Setup()
+    assert Path(setup.settings.wandb_dir).resolve() == Path(recorded_in).resolve()
+    LogBuilder(Path(recorded_in)).close()
+    assert [log.path.parents[1] for log in discover([])] == [Path(recorded_in).resolve()]
 
 
 def test_no_path_and_no_wandb_directory_is_nothing_to_do(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from log_builder import everything
 from simulated_server import Answer, SimulatedServer
 
-from wandb.errors import RejectedError, TransientError
+from wandb.errors import AuthenticationError, TransientError
 from wandb.transaction_log.reader import read_records
 from wandb_sync import files, protocol
 from wandb_sync.run_config import yaml_text
@@ -99,12 +99,47 @@ def test_a_server_that_goes_away_ends_the_upload_and_what_had_arrived_is_told(
     assert sorted(done) == sorted(server.run("r").files)
 
 
-def test_a_server_that_will_not_take_files_is_an_error(tmp_path: Path) -> None:
+def refusing(server: SimulatedServer, *odd: str) -> Any:
+    """Return a `fail` for a server that refuses, as GraphQL does, every batch with an odd path in it."""
+
+    def fail(operation: str, n: int) -> Any:
+        paths = (server.bodies[n] or {}).get("variables", {}).get("files", ())
+        return Answer(200, body=b'{"errors": [{"message": "odd path"}]}') if set(paths) & set(odd) else None
+
+    return fail
+
+
+@pytest.mark.parametrize("odd", [["f0"], ["f7"], ["f3", "f4", "f29"], [f"f{i}" for i in range(30)]])
+def test_paths_that_the_server_does_not_take_cost_no_other_file(tmp_path: Path, odd: List[str]) -> None:
+    server, done = SimulatedServer(), []
+    where = bucket(server)
+    server.fail = refusing(server, *odd)
+    refused = files.upload(server, where, sources(tmp_path, 30), lambda source: done.append(source.path))
+    assert sorted(file.path for file in refused) == sorted(odd) and "odd path" in refused[0].reason
+    assert len(done) == len(server.run("r").files) == 30 - len(odd)
+
+
+def test_a_server_that_takes_no_file_at_all_is_not_asked_for_each(tmp_path: Path) -> None:
     server = SimulatedServer()
     where = bucket(server)
     server.fail = lambda operation, n: Answer(404)
-    with pytest.raises(RejectedError):
+    refused = files.upload(server, where, sources(tmp_path, 500), lambda source: None)
+    assert len(refused) == 500 and len(server.requests) < 100
+
+
+def test_a_key_that_is_refused_ends_the_upload(tmp_path: Path) -> None:
+    server = SimulatedServer()
+    where = bucket(server)
+    server.fail = lambda operation, n: Answer(401)
+    with pytest.raises(AuthenticationError):
         files.upload(server, where, sources(tmp_path, 2), lambda source: None)
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, "a\0b", "/", ".", "a/../../b", "\ud800"])
+def test_an_odd_path_is_missing_and_no_error(tmp_path: Path, path: str) -> None:
+    found, missing = files.from_disk(tmp_path, [path])
+    assert found == [] and [file.path for file in missing] == [path]
+    assert not files.is_there(tmp_path, path)
 
 
 def test_metadata_config_and_summary_are_made_of_the_log(tmp_path: Path) -> None:

@@ -107,6 +107,47 @@ def test_a_holder_finds_out_that_somebody_took_over(path: Path) -> None:
     assert json.loads(path.read_text())["nonce"] == "theirs"
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_lease_that_cannot_be_read_just_now_is_not_lost(path: Path, text: str) -> None:
+    held = Lease(path)
+    held.acquire()
+    path.write_text(text)
+    held.renew()
+    assert not held.is_lost
+
+
+def test_a_lease_that_is_gone_is_lost(path: Path) -> None:
+    held = Lease(path)
+    held.acquire()
+    path.unlink()
+    held.renew()
+    assert held.is_lost
+
+
+def test_what_killed_syncers_left_goes_with_the_next_lease(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for left in (".00ff", ".00ff.stale"):
+        leave_behind(path.with_name(path.name + left), pid=dead_pid(), start_ticks=1)
+    with Lease(path):
+        pass
+    assert len(list(path.parent.glob("*lease*"))) == 2  # a rival may be at it just now
+    monkeypatch.setattr(lease_module, "STALE_AFTER_S", -1)
+    with Lease(path):
+        assert len(list(path.parent.glob("*lease*"))) == 1
+
+
+def test_one_may_look_without_writing(path: Path) -> None:
+    Lease(path).check()
+    leave_behind(path, pid=dead_pid(), start_ticks=1)
+    Lease(path).check()
+    leave_behind(path, host="elsewhere")
+    with pytest.raises(LeaseHeld, match="elsewhere"):
+        Lease(path).check()
+    os.utime(path, (0, 0))
+    Lease(path).check()
+
+
 def test_a_lease_that_makes_no_sense_counts_by_its_age(path: Path) -> None:
     path.write_text("{")
     with pytest.raises(LeaseHeld):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import pytest
 from log_builder import STARTED_S, LogBuilder, everything
 from simulated_server import Answer, Cut, SimulatedServer
 
 from wandb.errors import UsageError
+from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
 from wandb_sync import batching, run_sync, service as service_module
 from wandb_sync.lease import Lease
@@ -80,7 +82,8 @@ def test_a_whole_run_arrives_and_the_receipt_says_so(server: SimulatedServer, tm
 def test_a_small_run_is_as_few_requests_as_it_can_be(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).environment(os="Linux").file("requirements.txt", b"").rows(10).exit(0)
     sync(server, log.directory)
-    assert server.requests == ["UpsertBucket", "CreateRunFiles", *["upload"] * 4, "file_stream"]
+    uploads = ["CreateRunFiles", *["upload"] * 4]
+    assert server.requests == ["UpsertBucket", "file_stream", *uploads, "file_stream"]
 
 
 def test_nothing_is_written_into_the_files_of_the_run(server: SimulatedServer, tmp_path: Path) -> None:
@@ -217,6 +220,90 @@ def test_a_file_that_is_gone_is_told_and_the_run_is_not_called_synced(
     assert server.run("abc").files["gone.txt"] == b"back"
 
 
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("trouble", ["upload", "CreateRunFiles"])
+def test_trouble_with_files_does_not_keep_the_rows_back(
+    server: SimulatedServer, tmp_path: Path, trouble: str, finished: bool
+) -> None:
+    log = LogBuilder(tmp_path).file("a", b"x").rows(3)
+    if finished:
+        log.exit(0)
+    server.fail = lambda operation, n: Answer(503) if operation == trouble else None
+    report = sync(server, log.directory)
+    assert report.exit_code == 5 and len(server.run("abc").history) == 3
+    server.fail = lambda operation, n: None
+    sync(server, log.directory)
+    assert server.run("abc").files["a"] == b"x" and len(server.run("abc").history) == 3
+
+
+def test_a_server_that_takes_no_files_gets_the_run_and_the_files_are_missing(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    log = LogBuilder(tmp_path).file("a", b"x").rows(3).exit(0)
+    refusal = Answer(200, body=b'{"errors": [{"message": "no storage"}]}')
+    server.fail = lambda operation, n: refusal if operation == "CreateRunFiles" else None
+    (outcome,) = sync(server, log.directory).outcomes
+    assert outcome.status is Status.INCOMPLETE and outcome.exit_code == 3 and "no storage" in outcome.reason
+    assert server.run("abc").complete and len(server.run("abc").history) == 3
+
+
+def test_a_refused_file_that_the_syncer_makes_is_tried_again_by_the_next_sync(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    log = LogBuilder(tmp_path).output("hello\n").rows(3).exit(0)
+    server.fail = lambda operation, n: Answer(403) if operation == "upload" else None
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.INCOMPLETE]
+    assert not server.run("abc").files
+    server.fail = lambda operation, n: None
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    assert sorted(server.run("abc").files) == ["config.yaml", "output.log", "wandb-summary.json"]
+    assert len(server.run("abc").history) == 3
+
+
+def test_a_path_that_no_file_system_takes_is_a_missing_file(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).file("a" * 5000).rows(1).exit(0)
+    for _ in range(2):
+        (outcome,) = sync(server, log.directory).outcomes
+        assert outcome.exit_code == 3
+    assert outcome.status is Status.UNCHANGED and server.run("abc").complete
+
+
+@pytest.mark.parametrize("value", ["mine", 1, [1, 2], None, {"viz": 1}])
+def test_a_config_key_called_as_ours_harms_nothing(
+    server: SimulatedServer, tmp_path: Path, value: Any
+) -> None:
+    log = LogBuilder(tmp_path, resume=True, config={"_wandb": value, "lr": 1}).rows(1).exit(0)
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    config = server.run("abc").config
+    assert config["lr"] == {"value": 1} and config["_wandb"]["value"]["cli_version"] == "0.1.0"
+    again = LogBuilder(tmp_path, directory="2", resume=True, config={"_wandb": value}).rows(1).exit(0)
+    assert [o.status for o in sync(server, again.directory).outcomes] == [Status.SYNCED]
+
+
+@pytest.mark.parametrize("after_s", [2**50, -(2**50)])
+def test_odd_console_output_harms_nothing(server: SimulatedServer, tmp_path: Path, after_s: int) -> None:
+    log = LogBuilder(tmp_path).output("a\n").output(f"\x1b[{'9' * 5000}Ab\n").rows(1)
+    record = pb.Record()
+    record.output_raw.output_type, record.output_raw.line = 1, "c\n"
+    record.output_raw.timestamp.seconds = after_s
+    log.add(record).exit(0)
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    assert [line[-1] for line in server.run("abc").console] == ["a", "9", "b", "c"]
+
+
+def test_a_record_that_cannot_be_used_costs_itself_only(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, stream: int, text: str, at_us: int) -> None:
+        raise OverflowError("an odd value")
+
+    monkeypatch.setattr(run_sync.Console, "write", refuse)
+    log = LogBuilder(tmp_path).rows(1).output("x\n").rows(1).exit(0)
+    (outcome,) = sync(server, log.directory).outcomes
+    assert outcome.status is Status.INCOMPLETE and "1 records could not be understood" in outcome.reason
+    assert len(server.run("abc").history) == 2 and server.run("abc").complete
+
+
 def test_a_damaged_block_costs_its_own_rows_only(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).rows(1500).exit(0)
     data = bytearray(log.path.read_bytes())
@@ -241,8 +328,6 @@ def test_a_torn_tail_is_no_loss(server: SimulatedServer, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_uploaded_yet_is_told(server: SimulatedServer, tmp_path: Path) -> None:
-    from wandb.proto import record_pb2 as pb
-
     artifact = pb.Record()
     artifact.artifact.name = "model"
     report = sync(server, LogBuilder(tmp_path).add(artifact).exit(0).directory)
@@ -273,6 +358,16 @@ def test_the_console_form_is_asked_for_once(tmp_path: Path) -> None:
     sync(server, tmp_path / "wandb", parallel=1)
     assert server.requests.count("ServerFeaturesQuery") == 1
     assert json.loads(server.run("a").console[0])["content"] == "x"
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_server_that_refuses_the_question_for_its_features_has_none(
+    server: SimulatedServer, tmp_path: Path, status: int
+) -> None:
+    log = LogBuilder(tmp_path).output("x\n").exit(0)
+    server.fail = lambda operation, n: Answer(status) if operation == "ServerFeaturesQuery" else None
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    assert server.run("abc").console[0].endswith(" x")
 
 
 def test_a_run_that_the_server_has_lost_is_uploaded_anew(server: SimulatedServer, tmp_path: Path) -> None:
@@ -317,8 +412,43 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     before = sorted(str(path) for path in tmp_path.rglob("*"))
     dry = DryRun()
     report = Service(dry, "http://x", RunOptions(dry_run=True)).run([str(log.directory)])
-    assert [o.status for o in report.outcomes] == [Status.SYNCED] and dry.n_requests > 5
+    assert [(o.status, o.url) for o in report.outcomes] == [(Status.PLANNED, "")] and dry.n_requests > 5
+    assert report.exit_code == 0
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_counts_only_what_is_new(server: SimulatedServer, tmp_path: Path) -> None:
+    from wandb_sync.transport.dry_run import DryRun
+
+    log = LogBuilder(tmp_path).rows(7)
+    sync(server, log.directory)
+    log.rows(5)
+    (outcome,) = (
+        Service(DryRun(), server.base_url, RunOptions(dry_run=True)).run([str(log.directory)]).outcomes
+    )
+    assert outcome.status is Status.PLANNED and outcome.counts["rows"] == 5
+
+
+def test_without_its_console_a_run_is_not_called_synced(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).output("x\n").rows(1).exit(0)
+    (outcome,) = sync(server, log.directory, wishes=Wishes(console=False)).outcomes
+    assert outcome.status is Status.UPLOADED and "console" in outcome.reason and outcome.exit_code == 0
+    assert not list(log.directory.glob("*.receipt")) and not list(log.directory.glob("*.synced"))
+
+
+@pytest.mark.parametrize("n_rows", [20, 500])
+def test_a_log_that_shrank_is_told_and_the_server_keeps_what_it_has(
+    server: SimulatedServer, tmp_path: Path, n_rows: int
+) -> None:
+    log = LogBuilder(tmp_path).rows(n_rows).exit(0)
+    sync(server, log.directory)
+    before = server.run("abc").state()
+    os.truncate(log.path, log.path.stat().st_size * 2 // 3)
+    (outcome,) = sync(server, log.directory, finish=True).outcomes
+    assert (outcome.status, outcome.exit_code) == (Status.FAILED, 1) and "shorter" in outcome.reason
+    assert server.run("abc").state() == before
+    (outcome,) = sync(server, log.directory, finish=True, include_synced=True).outcomes
+    assert outcome.status is Status.UPLOADED
 
 
 def test_the_syncers_files_can_stand_elsewhere(server: SimulatedServer, tmp_path: Path) -> None:
@@ -473,6 +603,80 @@ def test_a_run_that_somebody_else_syncs_is_left_to_him(server: SimulatedServer, 
     assert server.requests == []
 
 
+def in_time(condition: Callable[[], bool]) -> bool:
+    """Wait for what another thread is about to do."""
+    for _ in range(3000):
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_a_lease_is_renewed_while_the_run_is_uploaded(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    log = LogBuilder(tmp_path).rows(1).exit(0)
+    lease = log.path.with_name(log.path.name + ".lease")
+    seen: List[bool] = []
+
+    def wait(operation: str, n: int) -> None:
+        if not seen:
+            os.utime(lease, (0, 0))
+            seen.append(in_time(lambda: lease.stat().st_mtime > 0))
+
+    server.fail = wait
+    assert sync(server, log.directory).exit_code == 0
+    assert seen and all(seen) and not lease.exists()
+
+
+def test_whoever_finds_his_lease_taken_over_sends_no_more(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_batches: None
+) -> None:
+    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    log = LogBuilder(tmp_path).rows(300).exit(0)
+    lease = log.path.with_name(log.path.name + ".lease")
+    service = Service(server, server.base_url)
+    checkpoint = log.path.with_name(log.path.name + ".checkpoint")
+    before: List[bytes] = []
+    noticed: List[bool] = []
+
+    def take_over(operation: str, n: int) -> None:
+        if n == 2:
+            before.append(checkpoint.read_bytes())
+            lease.write_text('{"nonce": "theirs"}')
+            noticed.append(in_time(lambda: service._leases[0].is_lost))
+
+    server.fail = take_over
+    report = service.run([str(log.directory)])
+    assert noticed == [True]
+    assert [o.status for o in report.outcomes] == [Status.LOCKED] and report.exit_code == 9
+    assert len(server.requests) == 3 and lease.read_text() == '{"nonce": "theirs"}'
+    assert checkpoint.read_bytes() == before[0]  # it is the other's to write now
+
+
+def test_with_a_state_directory_lease_and_marker_beside_the_log_count_too(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogBuilder(tmp_path / "w").rows(1).exit(0)
+    (tmp_path / "state").mkdir()
+    beside = log.path.with_name(log.path.name + ".lease")
+    for can_write in (True, False):
+        with monkeypatch.context() as patch:
+            patch.setattr(run_sync.os, "access", lambda path, mode: can_write)
+            with Lease(beside):
+                report = sync(server, log.directory, state_dir=tmp_path / "state")
+            assert [o.status for o in report.outcomes] == [Status.LOCKED]
+    marker = log.path.with_name(log.path.name + ".synced")
+    marker.touch()
+    report = sync(server, log.directory, state_dir=tmp_path / "state")
+    assert [o.status for o in report.outcomes] == [Status.SKIPPED] and server.requests == []
+    marker.unlink()
+    server.fail = lambda operation, n: None if beside.exists() else Answer(404)
+    report = sync(server, log.directory, state_dir=tmp_path / "state")
+    assert [o.status for o in report.outcomes] == [Status.SYNCED] and not beside.exists()
+
+
 def test_of_two_syncs_at_once_the_rows_arrive_once(server: SimulatedServer, tmp_path: Path) -> None:
     for i in range(10):
         LogBuilder(tmp_path / "w", f"r{i}").rows(20).exit(0)
@@ -508,6 +712,21 @@ def test_one_id_for_several_runs_is_refused(server: SimulatedServer, tmp_path: P
         sync(server, tmp_path / "w", target=Target(run_id="x"))
 
 
+def test_paths_without_a_run_are_told_and_the_others_synced(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path / "w").rows(1).exit(0)
+    (tmp_path / "empty").mkdir()
+    report = sync(server, tmp_path / "empty", log.directory)
+    assert report.by_status == {"empty": 1, "synced": 1} and report.exit_code == 0
+    report = sync(server, tmp_path / "gone", tmp_path / "empty", log.directory)
+    assert report.by_status == {"failed": 1, "empty": 1, "unchanged": 1} and report.exit_code == 3
+    assert report.outcomes[0].log.shown == str(tmp_path / "gone")
+
+
+def test_if_no_path_is_one_of_a_run_the_call_is_wrong(server: SimulatedServer, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="gone"):
+        sync(server, tmp_path / "gone", tmp_path)
+
+
 def test_no_run_is_nothing_to_do(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -527,6 +746,21 @@ def test_files_are_not_left_open(server: SimulatedServer, tmp_path: Path) -> Non
         except OSError:
             pass
     assert not [link for link in links if "run-all" in link]
+
+
+def test_a_stop_lets_the_post_under_way_be_acknowledged_and_kept_and_sends_no_other(
+    server: SimulatedServer, tmp_path: Path, small_batches: None
+) -> None:
+    log = LogBuilder(tmp_path).rows(300).exit(0)
+    stop = threading.Event()
+    server.fail = lambda operation, n: stop.set() if n == 2 else None
+    report = sync(server, log.directory, stop=stop)
+    assert [(o.status, o.exit_code) for o in report.outcomes] == [(Status.INTERRUPTED, 130)]
+    assert server.requests == ["UpsertBucket", "file_stream", "file_stream"] and report.exit_code == 130
+    n_rows = len(server.run("abc").history)
+    assert [o.status for o in sync(server, log.directory).outcomes] == [Status.SYNCED]
+    posted = (((body or {}).get("files") or {}).get(batching.HISTORY) for body in server.bodies[3:])
+    assert min(chunk["offset"] for chunk in posted if chunk) == n_rows > 10
 
 
 # ---- live
@@ -577,6 +811,33 @@ def test_watching_finds_runs_that_begin_later(
     thread.join()
     assert report.was_interrupted and report.exit_code == 130
     assert len(server.run("second").history) == 2
+
+
+def test_watching_waits_for_a_directory_and_outlives_it(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(service_module, "LOOK_EVERY_S", 0.05)
+    stop = threading.Event()
+    events: Events = []
+
+    def write() -> None:
+        while not events:
+            time.sleep(0.01)
+        for n, name in enumerate(("first", "second"), 1):
+            LogBuilder(tmp_path / "w", name).rows(2).exit(0)
+            while [name for name, _ in events].count("run_done") < n:
+                time.sleep(0.01)
+            shutil.rmtree(tmp_path / "w")
+            time.sleep(0.2)
+        stop.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    report = sync(server, tmp_path / "w", watch=True, stop=stop, events=events)
+    thread.join()
+    assert [name for name, _ in events].count("awaited") == 1
+    assert report.was_interrupted and sorted(run.name for run in server.runs.values()) == ["first", "second"]
 
 
 def test_wishes_reach_every_run(server: SimulatedServer, tmp_path: Path) -> None:

@@ -211,6 +211,8 @@ def test_overrides_reach_the_server(server: SimulatedServer) -> None:
         (["no/such/path"], 2),
         (["--no-such-flag"], 2),
         (["-n", "0"], 2),
+        (["--base-url", "http://host:port"], 2),
+        (["--base-url", "http://host:70000"], 2),
     ],
 )
 def test_wrong_usage_is_told_with_code_2_and_no_traceback(
@@ -219,6 +221,17 @@ def test_wrong_usage_is_told_with_code_2_and_no_traceback(
     done = process(*arguments)
     assert done.returncode == code and "Traceback" not in done.stderr and done.stderr
     assert server.requests == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+def test_a_password_in_the_servers_url_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, flags: List[str]
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)  # a missing key is told with the server's address
+    monkeypatch.setenv("WANDB_BASE_URL", "https://user:hunter2@host")
+    LogBuilder(Path("wandb")).exit(0)
+    done = process(*flags)
+    assert done.returncode == 2 and "password" in done.stderr and "hunter2" not in done.stdout + done.stderr
 
 
 def test_without_a_key_the_login_is_named(server: SimulatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +276,10 @@ def test_a_dry_run_needs_no_key_and_sends_nothing(
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
     LogBuilder(Path("wandb")).rows(3).exit(0)
-    assert command("--dry-run").exit_code == 0 and server.requests == []
+    done = process("--dry-run", "--state-dir", "state")
+    assert done.returncode == 0 and server.requests == [] and not Path("state").exists()
+    assert "Synced" not in done.stdout and "http" not in done.stdout + done.stderr
+    assert re.search(r"Would send 1 run\(s\), 3 rows, in [1-9]\d* requests, \d\.\d kB", done.stdout)
 
 
 def test_the_runs_are_listed_for_view(server: SimulatedServer) -> None:
@@ -273,6 +289,16 @@ def test_the_runs_are_listed_for_view(server: SimulatedServer) -> None:
     lines = command("--view").output.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["synced", "not synced"]
     assert len(server.runs) == 1
+
+
+def test_of_the_listed_runs_the_newest_can_be_chosen_and_none_is_synced(server: SimulatedServer) -> None:
+    for name in ("one", "two", "three"):
+        LogBuilder(Path("wandb"), directory=f"offline-run-2026010{len(name)}_000000-{name}").exit(0)
+    found = events(command("--json", "--show", "2", "wandb"))
+    listed = [event for event in found if event["event"] == "run_listed"]
+    assert len(listed) == 2 and listed[-1]["log"].split("/")[1].endswith("-three")
+    assert [event["state"] for event in events(command("--json", "--view"))] == ["not synced"] * 3
+    assert server.requests == []
 
 
 def aged(log: LogBuilder) -> LogBuilder:
@@ -300,6 +326,36 @@ def test_clean_removes_what_is_proven_and_nothing_else(server: SimulatedServer) 
     assert [log.directory.exists() for log in (proven, young, changed, killed, marked)] == [False] + [
         True
     ] * 4
+
+
+@pytest.mark.parametrize("name", ["mine", "wandb", "offline-run"])
+def test_clean_leaves_a_directory_that_is_not_called_as_a_run(server: SimulatedServer, name: str) -> None:
+    log = aged(LogBuilder(Path("there"), directory=name).rows(1).exit(0))
+    result = command(log.directory, "--clean", "--clean-force")
+    assert log.path.exists() and f"{name} stays" in result.output and "not called" in result.output
+
+
+@pytest.mark.parametrize(
+    "stranger", ["thesis.tex", "data/rows.csv", "run-abc.wandb.bak", "other.txt", ".git/x"]
+)
+def test_clean_leaves_a_directory_with_files_of_others(server: SimulatedServer, stranger: str) -> None:
+    log = aged(LogBuilder(Path("wandb")).rows(1).exit(0))
+    (log.directory / stranger).parent.mkdir(exist_ok=True)
+    (log.directory / stranger).write_text("a year of work")
+    result = command("--sync-all", "--clean", "--clean-force")
+    assert (log.directory / stranger).exists() and log.path.exists()
+    assert stranger.split("/")[0] in result.output and result.exit_code == 0
+
+
+def test_clean_removes_what_recorders_and_killed_syncers_leave_in_a_run(server: SimulatedServer) -> None:
+    log = aged(LogBuilder(Path("wandb")).file("a/b", b"x").rows(1).exit(0))
+    for part in ("logs", "tmp", "code"):
+        (log.directory / part).mkdir()
+        (log.directory / part / "any").write_text("x")
+    for left in ("checkpoint.12.tmp", "receipt.12.tmp", "lease.0123abcd"):
+        (log.directory / f"run-abc.wandb.{left}").write_text("")
+    command("--sync-all", "--clean", "--clean-force")
+    assert not log.directory.exists()
 
 
 @pytest.mark.parametrize(

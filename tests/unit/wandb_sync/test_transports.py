@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,12 +15,20 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import pytest
 from simulated_server import API_KEY, Answer, Cut, SimulatedServer
 
-from wandb.errors import AuthenticationError, CommError, RejectedError, TransientError, UsageError
+from wandb.errors import (
+    AuthenticationError,
+    CommError,
+    Interrupted,
+    RejectedError,
+    TransientError,
+    UsageError,
+)
 from wandb_sync import protocol
 from wandb_sync.transport.base import FileBody, Request, Response, Transport, checked, retry_after_s
 from wandb_sync.transport.dry_run import DryRun
-from wandb_sync.transport.http import HttpTransport
-from wandb_sync.transport.retry import Retry
+from wandb_sync.transport.http import BUNDLE_VARIABLES, HttpTransport
+from wandb_sync.transport.retry import CONFLICT_TRIES, Retry
+from wandb_sync.transport.stoppable import Stoppable
 from wandb_sync.transport.throttle import Throttle
 
 
@@ -107,6 +119,31 @@ def test_an_answer_that_is_no_json_may_pass() -> None:
         protocol.read_bucket(Response(200, b"<html>a proxy says hello</html>"))
 
 
+@pytest.mark.parametrize("page", [b"<html>Log in to the hotel's network</html>", b"", b"[]", b'"ok"'])
+@pytest.mark.parametrize(
+    "asked",
+    [protocol.file_stream("e", "p", "r", b"{}"), protocol.viewer(), protocol.upsert_bucket(name="r")],
+    ids=lambda asked: str(asked.operation),
+)
+def test_a_200_that_is_no_json_object_acknowledges_nothing(
+    both: Tuple[SimulatedServer, Transport], asked: Request, page: bytes
+) -> None:
+    server, transport = both
+    server.fail = lambda operation, n: Answer(200, body=page)
+    with pytest.raises(TransientError):
+        transport.send(asked)
+
+
+def test_a_page_in_place_of_one_answer_is_tried_again() -> None:
+    server = SimulatedServer()
+    transport = Retry(server, sleep=lambda seconds: None)
+    transport.send(protocol.upsert_bucket(name="r", project="p"))
+    server.fail = lambda operation, n: Answer(200, body=b"<html>") if n in (1, 3) else None
+    for asked in (protocol.viewer(), protocol.file_stream("someone", "p", "r", b"{}")):
+        assert transport.send(asked).json() is not None
+    assert server.requests[1:] == ["Viewer", "Viewer", "file_stream", "file_stream"]
+
+
 def test_features_that_a_server_does_not_know_are_off() -> None:
     assert protocol.read_features(Response(200, b'{"errors": [{"message": "no such field"}]}')) == {}
     assert protocol.read_features(Response(200, b'{"data": {"serverInfo": null}}')) == {}
@@ -159,7 +196,8 @@ class _Recorder:
                     self.send_header(name, value)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
-                self.wfile.write(b"{}")
+                with contextlib.suppress(OSError):  # the client may have hung up
+                    self.wfile.write(b"{}")
 
             do_GET = do_POST = do_PUT = do_any
 
@@ -231,10 +269,91 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
     assert proxy.requests[0][0] == "http://wandb.invalid/graphql"
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "ftp://x", "http://"])
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "ftp://x", "http://", "http://host:port", "http://host:70000", "http://[::1"]
+)
 def test_what_is_no_server_is_refused_at_once(url: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="no server's URL"):
         HttpTransport(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:hunter2@host", "hunter2@host", "http://user:hunter2@host:port", "ftp://hunter2@h"]
+)
+def test_a_password_in_the_url_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError, match="password") as caught:
+        HttpTransport(url)
+    assert "hunter2" not in str(caught.value)
+
+
+# ---- TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate of 127.0.0.1 that it signs itself."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=here"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", str(path) + ".cert"]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("there is no openssl to make a certificate with")
+    path.write_text(path.read_text() + Path(str(path) + ".cert").read_text())
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate: Path) -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with _Recorder() as recorder:
+        recorder.door.socket = context.wrap_socket(recorder.door.socket, server_side=True)
+        yield recorder.url.replace("http:", "https:")
+
+
+@pytest.mark.parametrize("variable", BUNDLE_VARIABLES)
+def test_the_environment_says_whom_to_trust(
+    tls_server: str, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in BUNDLE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RejectedError, match="certificate is not trusted"):
+        HttpTransport(tls_server).send(REQUEST)
+    monkeypatch.setenv(variable, str(certificate))
+    assert HttpTransport(tls_server).send(REQUEST).status == 200
+
+
+def test_a_ca_file_that_is_not_there_or_none_is_told_at_once(
+    tls_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with pytest.raises(RejectedError, match="ca.pem does not exist"):
+        HttpTransport(tls_server).send(REQUEST)
+    (tmp_path / "ca.pem").write_text("nothing")
+    with pytest.raises(RejectedError, match="not trusted"):
+        HttpTransport(tls_server).send(REQUEST)
+
+
+def test_a_handshake_that_breaks_off_may_pass() -> None:
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def hang_up() -> None:
+        connection, _ = door.accept()
+        connection.recv(1 << 16)
+        connection.close()
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    with pytest.raises(TransientError):
+        HttpTransport(f"https://127.0.0.1:{door.getsockname()[1]}").send(REQUEST)
+    thread.join()
+    door.close()
+
+
+def test_an_answer_that_is_no_tls_may_pass() -> None:
+    with _Recorder() as plain, pytest.raises(TransientError):
+        HttpTransport(plain.url.replace("http:", "https:")).send(REQUEST)
 
 
 # ---- retry
@@ -298,6 +417,27 @@ def test_the_server_may_say_how_long_to_wait() -> None:
     assert clock.waits == [17]
 
 
+def test_a_server_that_says_at_once_is_not_taken_at_its_word() -> None:
+    flaky, clock = _Flaky(*[TransientError("busy", retry_after_s=0.0) for _ in range(4)]), _Clock()
+    retry(flaky, clock).send(REQUEST)
+    assert clock.waits == [2, 4, 8, 16]
+
+
+def test_a_conflict_that_lasts_is_final_after_a_few_tries() -> None:
+    server, clock = SimulatedServer(), _Clock()
+    server.fail = lambda operation, n: Answer(409)
+    with pytest.raises(RejectedError, match="deleted.*--id") as caught:
+        Retry(server, sleep=clock.sleep, monotonic=clock.monotonic).send(protocol.upsert_bucket(name="r"))
+    assert caught.value.status == 409 and len(server.requests) == CONFLICT_TRIES
+
+
+def test_a_conflict_that_passes_does_no_harm() -> None:
+    server, clock = SimulatedServer(), _Clock()
+    server.fail = lambda operation, n: Answer(409) if n < CONFLICT_TRIES - 1 else None
+    Retry(server, sleep=clock.sleep, monotonic=clock.monotonic).send(protocol.upsert_bucket(name="r"))
+    assert len(server.runs) == 1
+
+
 def test_after_the_deadline_the_last_error_goes_up() -> None:
     flaky, clock = _Flaky(*[TransientError(str(n)) for n in range(100)]), _Clock()
     with pytest.raises(TransientError):
@@ -340,6 +480,43 @@ def test_waits_differ_from_one_client_to_the_next() -> None:
     assert waits() != waits()
 
 
+# ---- stop
+
+
+def test_after_a_stop_nothing_is_sent(tmp_path: Path) -> None:
+    flaky, stop = _Flaky(), threading.Event()
+    Stoppable(flaky, stop).send(REQUEST)
+    stop.set()
+    with pytest.raises(Interrupted):
+        Stoppable(flaky, stop).send(REQUEST)
+    assert flaky.n_sent == 1
+
+
+def test_a_failure_after_a_stop_is_the_stop() -> None:
+    stop = threading.Event()
+
+    class Stopped(_Flaky):
+        def send(self, request: Request) -> Response:
+            stop.set()
+            raise TransientError("no answer")
+
+    with pytest.raises(Interrupted, match="no answer"):
+        Stoppable(Retry(Stopped(), stop=stop), stop).send(REQUEST)
+
+
+def test_a_stop_breaks_off_the_upload_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 1_000_000)
+    stop = threading.Event()
+    with _Recorder() as server:
+        transport = HttpTransport(server.url, stop=stop)
+        request = Request("upload", "PUT", "/x", FileBody(str(tmp_path / "large"), 1_000_000))
+        assert transport.send(request).status == 200
+        stop.set()
+        with pytest.raises(TransientError, match="broken off"):
+            transport.send(request)
+        transport.close()
+
+
 # ---- throttle
 
 
@@ -359,6 +536,24 @@ def test_all_requests_wait_when_the_server_refuses_one() -> None:
         throttle.send(REQUEST)
     throttle.send(REQUEST)
     assert clock.waits == [7]
+
+
+def test_a_long_wait_for_the_budget_is_told() -> None:
+    clock, told = _Clock(), []
+    flaky = _Flaky(
+        *[TransientError("slow down", retry_after_s=after_s, status=429) for after_s in (4.0, 7.0)]
+    )
+    throttle = Throttle(
+        flaky,
+        sleep=clock.sleep,
+        monotonic=clock.monotonic,
+        tell=lambda request, error, wait_s: told.append((error.message, wait_s)),
+    )
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            throttle.send(REQUEST)
+    throttle.send(REQUEST)
+    assert told == [("x: is held back by the limit of requests", 7.0)]
 
 
 def test_an_empty_budget_of_the_server_is_respected() -> None:
