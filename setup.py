@@ -13,6 +13,8 @@ EXTRAS = {
     "server": ["starlette>=0.36", "uvicorn>=0.23", "sqlalchemy>=2.0", "graphql-core>=3.2,<4"],
     # GPU-less system metrics beyond what /proc gives (macOS, Windows, per-process detail).
     "metrics": ["psutil>=5.9"],
+    # Arrays and pictures: what the data types of media are made of.
+    "media": ["numpy>=1.20", "pillow>=9"],
     # `config-defaults.yaml`, `WANDB_CONFIG_PATHS` and sweep files are YAML.
     "yaml": ["PyYAML>=5.4"],
 }
