@@ -142,7 +142,11 @@ class _StartAgain(Exception):
 
 
 class RunSync:
-    """One run.  Not safe for threads."""
+    """One run.  Not safe for threads.
+
+    Attributes:
+        others: The other segments of the run; may be exchanged at any time, by any thread.
+    """
 
     def __init__(
         self,
@@ -182,7 +186,7 @@ class RunSync:
         self._held: List[Lease] = []
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
-        self._others = others
+        self.others = others
         self._batch_bytes = BATCH_BYTES
         self._reset()
 
@@ -333,6 +337,7 @@ class RunSync:
             self._n_rows_before = self._session.n_rows if self._session else 0
         session, reader = self._session, self._reader
         assert session is not None and reader is not None
+        session.is_last = not self.others.after
         for event in reader.events():
             if self._stop.is_set():
                 raise Interrupted(f"{self.log.shown}: was read to byte {session.offset}")
@@ -346,9 +351,9 @@ class RunSync:
         if session.run is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         ended = session.exit_code is not None or self._options.finish
-        if not ended and self._others.read_until:
-            missing = self._others.read_until - session.offset
-            if missing > 0 and os.path.getsize(self.log.path) < self._others.read_until:
+        if not ended and self.others.read_until:
+            missing = self.others.read_until - session.offset
+            if missing > 0 and os.path.getsize(self.log.path) < self.others.read_until:
                 reason = f"{missing} bytes of the log are not here, as the segment that follows it says"
                 self._push(session)
                 return self._outcome(session, Status.RUNNING, reason)
@@ -380,7 +385,6 @@ class RunSync:
         self._kept = entry
         if entry is None:
             self._checkpoints.discard(destination)
-        is_last = not self._others.after
         if entry is None or not entry.session:
             session = Session(
                 target,
@@ -388,12 +392,9 @@ class RunSync:
                 starting_step=_starting_step(self._cars.syncstate),
                 batch_bytes=self._batch_bytes,
                 previous=self._previous_place(),
-                is_last=is_last,
             )
         else:
-            session = Session.restore(
-                entry.session, target, wishes, batch_bytes=self._batch_bytes, is_last=is_last
-            )
+            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch_bytes)
         if entry is not None:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
@@ -411,7 +412,7 @@ class RunSync:
 
     def _previous_place(self) -> Optional[Place]:
         """Return where the segment before this one stands on the server, by its checkpoint."""
-        entry = self._checkpoint_of(self._others.before[-1]) if self._others.before else None
+        entry = self._checkpoint_of(self.others.before[-1]) if self.others.before else None
         if entry is None or not entry.is_complete:
             return None
         starting_step, begin, end = entry.session["place"]
@@ -419,7 +420,7 @@ class RunSync:
 
     def _is_beyond(self, end: int) -> bool:
         """Say whether an event ends behind what the segment that follows knows of this log."""
-        return 0 < self._others.read_until < end
+        return 0 < self.others.read_until < end
 
     def _replay_console(self, end: int, restored: Console) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
@@ -507,7 +508,7 @@ class RunSync:
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
         )
-        if session.exit_code is None and not self._others.after:
+        if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))
         if not self._options.dry_run:
@@ -545,14 +546,14 @@ class RunSync:
 
     def _n_overtaken(self) -> int:
         """Count the records from after the segment that follows had begun: two wrote one run at once."""
-        if not self._others.read_until:
+        if not self.others.read_until:
             return 0
-        with Reader(self.log.path, self._others.read_until) as reader:
+        with Reader(self.log.path, self.others.read_until) as reader:
             return sum(isinstance(event, Record) for event in reader.events())
 
     def _later_exit_code(self) -> Optional[int]:
         """Return how the run has ended, if its last segment was uploaded before this one."""
-        entry = self._checkpoint_of(self._others.after[-1]) if self._others.after else None
+        entry = self._checkpoint_of(self.others.after[-1]) if self.others.after else None
         if entry is None or not entry.is_complete:
             return None
         code = entry.session["exit_code"]
@@ -577,9 +578,9 @@ class RunSync:
         with contextlib.ExitStack() as stack:
             if final:
                 self._missing = {}
-            if final and not self._others.after:
+            if final and not self.others.after:
                 sources += files.from_session(session)
-            if final and (not self._others.after or self._later_exit_code() is not None):
+            if final and (not self.others.after or self._later_exit_code() is not None):
                 sources += self._console_source(session, stack)
             sources = files.changed(list(files.by_path(sources).values()), self._uploaded)
             self._missing.update({file.path: file.reason for file in missing} if final else {})
@@ -609,9 +610,9 @@ class RunSync:
         file: IO[bytes] = stack.enter_context(
             tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
         )
-        n_bytes = sum(self._write_console(log, file) for log in self._others.before)
+        n_bytes = sum(self._write_console(log, file) for log in self.others.before)
         n_bytes += self._transcript.write_to(file, session.console.live_lines())
-        n_bytes += sum(self._write_console(log, file) for log in self._others.after)
+        n_bytes += sum(self._write_console(log, file) for log in self.others.after)
         file.flush()
         if not n_bytes:
             return []

@@ -169,7 +169,7 @@ class Service:
                 now_s = time.monotonic()
                 if now_s >= look_again_s and (self._watch or not self._seen):
                     look_again_s = now_s + LOOK_EVERY_S
-                    busy = {run.log for group in (*groups, *working.values()) for run in group.logs}
+                    busy = {run.log: run for group in (*groups, *working.values()) for run in group.logs}
                     groups.extend(self._new_groups(paths, busy, outcomes))
                 for group in [group for group in groups if group.due_s <= now_s]:
                     if len(working) < self._parallel:
@@ -199,11 +199,13 @@ class Service:
 
     # ---- which runs
 
-    def _new_groups(self, paths: Sequence[str], busy: Set[Log], outcomes: Dict[Log, Outcome]) -> List[_Group]:
+    def _new_groups(
+        self, paths: Sequence[str], busy: Mapping[Log, RunSync], outcomes: Dict[Log, Outcome]
+    ) -> List[_Group]:
         """Return the runs that have something to do; those that are not wanted have their outcome at once.
 
         Args:
-            busy: Logs that somebody is at work on.
+            busy: What is at work; it is told of the segments that have come since.
         """
         fresh: List[Log] = []
         n_bytes = 0
@@ -231,7 +233,7 @@ class Service:
             fresh.append(log)
             n_bytes += os.path.getsize(log.path)
         groups = [
-            _Group([self._run_sync(log, others) for log, others in run]) for run in self._runs_of(fresh)
+            _Group([self._run_sync(log, others) for log, others in run]) for run in self._runs_of(fresh, busy)
         ]
         wanted_id = self._options.target.run_id
         if wanted_id and len(groups) > 1:
@@ -261,7 +263,7 @@ class Service:
                 code = UsageError.exit_code if isinstance(error, FileNotFoundError) else Error.exit_code
                 self._done(outcomes, Outcome(log, Status.FAILED, reason, code))
 
-    def _runs_of(self, fresh: Sequence[Log]) -> List[List[Tuple[Log, Others]]]:
+    def _runs_of(self, fresh: Sequence[Log], busy: Mapping[Log, RunSync]) -> List[List[Tuple[Log, Others]]]:
         """Return fresh logs by run, in order, each with the run's other segments, be those fresh or not."""
         by_run: Dict[Tuple[str, ...], List[Log]] = {}
         for log, seen in self._seen.items():
@@ -278,8 +280,11 @@ class Service:
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
+                others = Others(before, after, ends.get(_name(log), 0))
                 if log in fresh:
-                    wanted.append((log, Others(before, after, ends.get(_name(log), 0))))
+                    wanted.append((log, others))
+                elif log in busy:
+                    busy[log].others = others
             if wanted:
                 found.append(wanted)
         return found

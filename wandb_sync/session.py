@@ -112,6 +112,7 @@ class Session:
         starting_step: Added to the step of every row.
         n_rows, n_records, n_unreadable: Counted since the log's begin.
         not_uploaded: What we cannot upload -> how often the log has it.
+        is_last: Whether no later segment of the run is known; may change until `finish`.
         n_late: Rows whose step went back.
         n_lost: Records that the recorder had to give up, by its own count.
     """
@@ -124,7 +125,6 @@ class Session:
         starting_step: Optional[int] = None,
         batch_bytes: int = BATCH_BYTES,
         previous: Optional[Place] = None,
-        is_last: bool = True,
     ) -> None:
         """Begin at the begin of a log.
 
@@ -132,11 +132,10 @@ class Session:
             batch_bytes: Of lines per post, about.
             starting_step: For a resumed run, if somebody has asked the server for it before.
             previous: Of the segment before this one, if that is known.
-            is_last: Whether no later segment of the run is known.
         """
         self.target = target
         self.wishes = wishes
-        self.is_last = is_last
+        self.is_last = True
         self._previous = previous
         self.offset = 0
         self.run: Optional[pb.RunRecord] = None
@@ -708,7 +707,6 @@ class Session:
         wishes: Wishes = Wishes(),
         *,
         batch_bytes: int = BATCH_BYTES,
-        is_last: bool = True,
     ) -> Session:
         """Return the session that `state` was taken of.  `open` it again before anything is sent.
 
@@ -717,7 +715,7 @@ class Session:
         """
         if state.get("version") != STATE_VERSION:
             raise SyncError(f"the checkpoint's state has version {state.get('version')}, not {STATE_VERSION}")
-        session = cls(target, wishes, batch_bytes=batch_bytes, is_last=is_last)
+        session = cls(target, wishes, batch_bytes=batch_bytes)
         session.offset = state["offset"]
         session.run = pb.RunRecord.FromString(base64.b64decode(state["run"]))
         session.bucket = protocol.Bucket(*state["bucket"])

@@ -506,6 +506,39 @@ def test_a_resumed_run_that_is_interrupted_continues_by_its_own_count(
     assert state["starting_step"] == 30
 
 
+def test_a_watch_lets_the_segment_that_comes_later_have_the_last_word(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VISIT_EVERY_S", "LOOK_EVERY_S"):
+        monkeypatch.setattr(service_module, name, 0.05)
+    first = LogBuilder(tmp_path / "w", directory="offline-run-1-abc").rows(3)  # by a process we know nothing of
+    stop = threading.Event()
+    watch = Service(server, "http://simulated", RunOptions(), watch=True, stop=stop)
+    thread = threading.Thread(target=watch.run, args=([str(tmp_path / "w")],))
+    thread.start()
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        for _ in range(600):
+            if condition():
+                return
+            time.sleep(0.05)
+        raise AssertionError("it did not come about in half a minute")
+
+    wait_for(lambda: bool(server.runs) and len(server.run("abc").history) == 3)
+    segment = pb.SegmentInfo(
+        previous="offline-run-1-abc/run-abc.wandb", previous_end=first.writer.end, begin={"history": 3}
+    )
+    later = LogBuilder(tmp_path / "w", directory="offline-run-2-abc", segment=segment, starting_step=3)
+    later.step = 3
+    later.rows(2).exit(0)
+    wait_for(lambda: len(list(tmp_path.glob("w/*/*.receipt"))) == 2)
+    stop.set()
+    thread.join(30)
+    run = server.run("abc")
+    assert [row["_step"] for row in run.history] == [0, 1, 2, 3, 4]
+    assert (run.complete, run.exit_code, run.summary["_step"]) == (True, 0, 4)
+
+
 def test_after_a_failed_part_the_later_ones_wait(server: SimulatedServer, tmp_path: Path) -> None:
     LogBuilder(tmp_path / "w", directory="1", started_s=100).rows(1).exit(0)
     LogBuilder(tmp_path / "w", directory="2", resume=True, started_s=200).rows(1).exit(0)
