@@ -9,6 +9,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, List
@@ -233,3 +234,48 @@ with wandb.init(project="p", id="r"):
     done(client.run(script))
     files = live_mock_server.run("local", "p", "r")["files"]
     assert sum(path.startswith("many/") for path in files) == 2000
+
+
+# -- segments: a run that was requeued ---------------------------------------------------------------------------
+
+SEGMENT = """
+import os, signal, sys, wandb
+run = wandb.init(id="seg", project="segments", mode="offline", resume="allow", settings={"silent": True})
+for i in range(5):
+    run.log({"loss": i, "part": int(sys.argv[1])})
+run.log({"late": 1}, step=0)
+if sys.argv[2] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+run.finish()
+"""
+
+
+def test_the_real_sync_takes_our_segments_in_order(
+    client: RealClient, live_mock_server: Any, tmp_path: Path
+) -> None:
+    ours = tmp_path / "ours"
+    ours.mkdir()
+    for number, ending in enumerate(("kill", "end", "kill")):
+        command = [sys.executable, "-c", SEGMENT, str(number), ending]
+        subprocess.run(command, cwd=ours, capture_output=True, timeout=TIMEOUT_S)
+        time.sleep(1.1)  # the real sync goes by the second in which they began
+    for directory in sorted(ours.glob("wandb/offline-run-*")):
+        done(client.sync(str(directory)))
+    state = live_mock_server.run(live_mock_server.runs()[0]["entity"], "segments", "seg")
+    assert rows(state, "_step", "part") == [(step, step // 5) for step in range(15)]
+
+
+def test_our_sync_takes_the_segments_of_the_real_client(
+    client: RealClient, live_mock_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        # wandb says so itself: offline it does not know where the earlier part has ended.
+        done(client.run(SEGMENT.replace("sys.argv[1]", str(number)).replace("sys.argv[2]", "''")))
+        time.sleep(1.1)
+    for _ in range(2):
+        command = [sys.executable, "-m", "wandb_sync", "--include-synced", str(client.folder / "wandb")]
+        environ = {**os.environ, **live_mock_server.environ}
+        finished = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+    state = live_mock_server.run(live_mock_server.runs()[0]["entity"], "segments", "seg")
+    assert rows(state, "_step", "part") == [(step, step // 5) for step in range(15)]

@@ -511,7 +511,9 @@ def test_a_watch_lets_the_segment_that_comes_later_have_the_last_word(
 ) -> None:
     for name in ("VISIT_EVERY_S", "LOOK_EVERY_S"):
         monkeypatch.setattr(service_module, name, 0.05)
-    first = LogBuilder(tmp_path / "w", directory="offline-run-1-abc").rows(3)  # by a process we know nothing of
+    first = LogBuilder(tmp_path / "w", directory="offline-run-1-abc").rows(
+        3
+    )  # by a process we know nothing of
     stop = threading.Event()
     watch = Service(server, "http://simulated", RunOptions(), watch=True, stop=stop)
     thread = threading.Thread(target=watch.run, args=([str(tmp_path / "w")],))
