@@ -236,7 +236,7 @@ with wandb.init(project="p", id="r"):
     assert sum(path.startswith("many/") for path in files) == 2000
 
 
-# -- segments: a run that was requeued ---------------------------------------------------------------------------
+# -- segments: a run that was requeued -----------------------------------------------------------------------
 
 SEGMENT = """
 import os, signal, sys, wandb
