@@ -9,6 +9,7 @@ Rule 3: our own texts do not belong into a run's console log.  Whoever wraps a s
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Callable, Dict, Optional, Set
 
@@ -139,7 +140,12 @@ def _colored(stream: Any) -> bool:
 
 
 def _write(stream: Any, text: str) -> None:
-    write_bytes = redirected.get(_descriptor(stream)) if redirected else None
+    descriptor = _descriptor(stream)
+    if descriptor >= 0:
+        os.fstat(
+            descriptor
+        )  # raises if it is closed; else the text would wait there for the user's own close()
+    write_bytes = redirected.get(descriptor) if redirected else None
     if write_bytes is not None:
         write_bytes(text.encode(getattr(stream, "encoding", None) or "utf-8", "backslashreplace"))
         return

@@ -93,10 +93,12 @@ def test_memory_is_bounded_while_the_disk_hangs(freezing_disk: FreezingDisk) -> 
     freezing_disk.thaw()
     run.finish()
     view = LogView(run.sync_dir)
-    (lost,) = [footer.lost for footer in view.of("footer") if footer.HasField("lost")]
+    # More than one, if the thread got a record out while the others came.
+    losses = [footer.lost for footer in view.of("footer") if footer.HasField("lost") and footer.lost.history]
     gone = sorted({*range(500)} - {*numbers(view)})
-    assert gone == list(range(lost.first_step, lost.last_step + 1)) and len(gone) == lost.history
-    assert "has not answered" in lost.reason
+    assert gone == [n for lost in losses for n in range(lost.first_step, lost.last_step + 1)]
+    assert len(gone) == sum(lost.history for lost in losses) > 0
+    assert all("has not answered" in lost.reason for lost in losses)
     check_order(view)
 
 

@@ -109,7 +109,9 @@ if __name__ == "__main__":
 
 def _run_script(tmp_path: Path, code: str, timeout: float = 120) -> LogView:
     """Run a program that forks, and return what its log says."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=timeout)
+    # From 3.12 on Python warns, on stderr, of forks beside threads.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=timeout)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     (log,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     return LogView(log)

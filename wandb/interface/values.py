@@ -192,7 +192,7 @@ def histogram(numbers: Any, bins: int = HISTOGRAM_BINS) -> Dict[str, Any]:
     try:
         with numpy.errstate(all="ignore"):
             counts, edges = numpy.histogram(flat, bins=bins)
-    except ValueError:  # there are no such bins
+    except (ValueError, IndexError):  # there are no such bins; numpy before 2.1 finds out too late
         return {"_type": "histogram", "values": [flat.size], "bins": [flat.min().item(), flat.max().item()]}
     return {"_type": "histogram", "values": counts.tolist(), "bins": edges.tolist()}
 

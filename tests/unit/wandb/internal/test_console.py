@@ -285,7 +285,11 @@ def run(mode: str, body: str, tmp_path: Path) -> Tuple[str, str, Dict[str, str]]
     out = tmp_path / "told.json"
     script = CAPTURE.format(mode=mode, body=body, out=str(out))
     child = subprocess.run(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        # From 3.12 on Python warns, on stderr, of forks beside threads.
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert child.returncode == 0, child.stderr
     told = {"stdout": "", "stderr": ""}

@@ -315,9 +315,8 @@ def test_what_is_not_recorded_is_told_once(arguments, name, capsys) -> None:
 
 
 def test_every_argument_of_init_has_a_line_of_its_own_in_the_help() -> None:
-    described = re.findall(
-        r"^        ((?:\w+(?:, )?)+):", wandb.init.__doc__.split("Returns:")[0], re.MULTILINE
-    )
+    help_text = inspect.getdoc(wandb.init).split("Returns:")[0]
+    described = re.findall(r"^    ((?:\w+(?:, )?)+):", help_text, re.MULTILINE)
     names = [name for line in described for name in line.split(", ")]
     assert sorted(names) == sorted(inspect.signature(wandb.init).parameters)
 
