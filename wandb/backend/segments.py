@@ -67,13 +67,29 @@ class Segment(NamedTuple):
 
 
 def directories(wandb_dir: str, run_id: str) -> List[str]:
-    """Return the names of the run directories that may be those of a run; "x" may be that of "x-1" too."""
+    """Return the names of a run's directories, and of those that are about to be: they have no log yet.
+
+    The log tells whose a directory is: "...-x-1" may be the second of "x" or the first of "x-1".
+    """
     pattern = re.compile(rf"(?:offline-)?run-\d{{8}}_\d{{6}}-{re.escape(run_id)}(?:-\d+)?\Z")
     try:
         with os.scandir(wandb_dir) as entries:
-            return sorted(entry.name for entry in entries if pattern.match(entry.name))
+            names = sorted(entry.name for entry in entries if pattern.match(entry.name))
     except OSError:
         return []
+    return [name for name in names if has_log(wandb_dir, name, run_id) or not _has_any_log(wandb_dir, name)]
+
+
+def has_log(wandb_dir: str, name: str, run_id: str) -> bool:
+    """Say whether a run directory holds the log of a run."""
+    return os.path.exists(os.path.join(wandb_dir, name, f"run-{run_id}.wandb"))
+
+
+def _has_any_log(wandb_dir: str, name: str) -> bool:
+    try:
+        return any(entry.endswith(".wandb") for entry in os.listdir(os.path.join(wandb_dir, name)))
+    except OSError:  # it was taken away again
+        return True
 
 
 def find(wandb_dir: str, run_id: str) -> List[Segment]:

@@ -14,7 +14,7 @@ from typing import List
 
 MAX_LINE_CHARS = 4096  # where the terminal breaks a line
 
-_CONTROL = re.compile(r"[\r\b]|\x1b\[(\d*)([ABK])")
+_CONTROL = re.compile(r"[\r\b]|\x1b\[(\d{0,9})([ABK])")
 _UNFINISHED = re.compile(r"\x1b(?:\[\d*)?\Z")  # may become a control sequence with the next piece
 
 
@@ -32,6 +32,14 @@ class ConsoleLines:
         self._waiting: List[int] = [1, 1]  # lines that come into being with the next character, by stream
         self._column: List[int] = [0, 0]
         self._unfinished: List[str] = ["", ""]
+
+    @property
+    def at_most(self) -> int:
+        """How many lines there will be, counting those that the next characters bring into being.
+
+        Whoever goes on counting without knowing what waits begins here.
+        """
+        return self.n_lines + sum(max(0, waiting - 1) for waiting in self._waiting)
 
     def add(self, stream: int, text: str) -> None:
         """Count a piece of output; `stream` is 0 or 1, as in OutputRawRecord."""
@@ -61,7 +69,7 @@ class ConsoleLines:
             if control.group() == "\r":
                 self._column[stream] = 0
             elif control.group(2) == "B":
-                self._waiting[stream] += int(control.group(1) or 1)
+                self._waiting[stream] += 1  # the terminal goes down to the line behind its last one at most
         self._add_characters(stream, len(line) - at)
 
     def _add_characters(self, stream: int, n_chars: int) -> None:

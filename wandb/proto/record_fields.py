@@ -614,6 +614,7 @@ SegmentInfo
   begin 3 StreamLines
   on_server 4 bool
   first_start_time 5 Timestamp
+  behind_previous 6 bool
 
 SettingsItem
   key 1 string

@@ -1229,18 +1229,20 @@ class RunState(_message.Message):
     def __init__(self, next_step: _Optional[int] = ..., runtime: _Optional[float] = ..., config: _Optional[_Union[ConfigRecord, _Mapping]] = ..., summary: _Optional[_Union[SummaryRecord, _Mapping]] = ..., aggregates: _Optional[_Iterable[_Union[MetricAggregate, _Mapping]]] = ..., metrics: _Optional[_Iterable[_Union[MetricRecord, _Mapping]]] = ..., set_by_user: _Optional[_Iterable[str]] = ..., lines: _Optional[_Union[StreamLines, _Mapping]] = ..., run: _Optional[_Union[RunRecord, _Mapping]] = ...) -> None: ...
 
 class SegmentInfo(_message.Message):
-    __slots__ = ["begin", "first_start_time", "on_server", "previous", "previous_end"]
+    __slots__ = ["begin", "behind_previous", "first_start_time", "on_server", "previous", "previous_end"]
     BEGIN_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     FIRST_START_TIME_FIELD_NUMBER: _ClassVar[int]
     ON_SERVER_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_END_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     begin: StreamLines
+    behind_previous: bool
     first_start_time: _timestamp_pb2.Timestamp
     on_server: bool
     previous: str
     previous_end: int
-    def __init__(self, previous: _Optional[str] = ..., previous_end: _Optional[int] = ..., begin: _Optional[_Union[StreamLines, _Mapping]] = ..., on_server: bool = ..., first_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, previous: _Optional[str] = ..., previous_end: _Optional[int] = ..., begin: _Optional[_Union[StreamLines, _Mapping]] = ..., on_server: bool = ..., first_start_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., behind_previous: bool = ...) -> None: ...
 
 class SettingsItem(_message.Message):
     __slots__ = ["key", "value_json"]

@@ -38,6 +38,7 @@ class Earlier:
         self.n_late_history = 0
         self.n_events = 0
         self.console = ConsoleLines()
+        self._has_begun = False
         self._pending: Dict[Path, Any] = {}
         self._pending_step = 0
 
@@ -65,6 +66,7 @@ class Earlier:
 
     def begin_with(self, state: Mapping[str, Any]) -> None:
         """Take a decoded RunState; it says all that the records before it have said."""
+        self._has_begun = True
         self.next_step = state.get("next_step", 0)
         self.runtime_s = state.get("runtime", 0.0)
         self.summary = SummaryState.restore(state)
@@ -90,8 +92,9 @@ class Earlier:
         self._take_who(fields)
         self._take_config(fields.get("config", {}))
         self.runtime_s = max(self.runtime_s, fields.get("runtime", 0))
-        if "segment" in fields and not self.n_history:
-            self.take_lines(fields["segment"].get("begin", {}))
+        if not self._has_begun:  # what comes behind other records is a change of parameters
+            self.take_lines(fields.get("segment", {}).get("begin", {}))
+        self._has_begun = True
 
     def _take_config(self, fields: Mapping[str, Any]) -> None:
         for item in fields.get("update", ()):

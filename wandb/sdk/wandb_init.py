@@ -175,7 +175,7 @@ def _open_run(
             entity=settings.entity or who.get("entity", ""),
             name=settings.run_name or (f"dummy-{settings.run_id}" if disabled else who.get("display_name")),
             notes=settings.run_notes or who.get("notes"),
-            tags=tuple(settings.run_tags or who.get("tags") or ()),
+            tags=tuple(who.get("tags", ()) if settings.run_tags is None else settings.run_tags),
             group=settings.run_group or who.get("run_group", ""),
             job_type=settings.run_job_type or who.get("job_type", ""),
             sweep_id=settings.sweep_id or who.get("sweep_id"),
@@ -223,7 +223,7 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
 
         beginning = wandb_resume.begin(settings, termwarn, setup.n_auto_runs)
     beginning = beginning or Beginning("")
-    number = 1
+    is_named = bool(beginning.run_id)
     while True:
         run_id = beginning.run_id or names.generate_id()
         beginning = beginning._replace(run_id=run_id)
@@ -234,17 +234,15 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
             settings.run_mode,
             link_latest=settings.symlink,
         )
-        others = wandb_resume.rivals(directory, beginning) if settings.run_id else []
+        others = wandb_resume.rivals(directory, beginning) if is_named else []
         if not others:
             break
         directory.remove()
-        number += 1
-        new_id = wandb_resume.namesake_of(settings.run_id or "", number)
+        beginning = wandb_resume.apart(beginning, settings.wandb_dir)
         termwarn(
             f"run {run_id} is begun by somebody else at this moment, in {others[0]}. This recording is kept "
-            f"apart, as run {new_id}."
+            f"apart, as run {beginning.run_id}."
         )
-        beginning = Beginning(new_id)
     if settings.resume == "auto":
         setup.n_auto_runs += 1
         wandb_resume.remember_auto(settings, run_id)

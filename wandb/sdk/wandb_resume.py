@@ -33,8 +33,8 @@ from wandb.processes import Life
 from wandb.sdk.beginning import Beginning, Earlier, step_of, was_requeued
 from wandb.sdk.run_directory import RunDirectory
 
-SAME_MOMENT_S = 60.0  # directories that were made within it may both be about to get their log
-MAX_NAMESAKES = 1000  # ids that are tried, one after the other, for a recording whose id is in use
+SAME_MOMENT_S = 5.0  # directories that were made within it may both be about to get their log
+JUST_MADE_S = 1.0  # a directory that has no run record after it belongs to a start that was killed
 
 
 def read(segment: Segment) -> Earlier:
@@ -91,6 +91,8 @@ def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Op
     if fork is not None:
         branch = {"run": fork.run, "value": float(fork.value), "metric": fork.metric}
         fields = {"branch_point": branch, "forked": True, "starting_step": int(fork.value) + 1}
+        if settings.run_id and segments.find(settings.wandb_dir, settings.run_id):  # the fork was requeued
+            return _at_id(settings.wandb_dir, settings.run_id, "allow", _project(settings), warn)
         return Beginning(settings.run_id or "", None, int(fork.value) + 1, fields)
     if rewind is not None:
         if settings.run_id not in (None, "", rewind.run):
@@ -107,22 +109,48 @@ def begin(settings: Any, warn: Callable[[str], None], n_earlier_runs: int) -> Op
     return None
 
 
-def namesake_of(run_id: str, number: int) -> str:
-    """Return the id for a recording of a run that somebody else is recording."""
+def apart(beginning: Beginning, wandb_dir: str) -> Beginning:
+    """Return the beginning of a recording that cannot have its run's id: it gets one that nobody has used."""
+    free = _free_namesake(wandb_dir, beginning.run_id)
+    if beginning.earlier is not None:
+        return Beginning(free)
+    fields = {name: value for name, value in beginning.run_fields.items() if name != "resume"}
+    return beginning._replace(run_id=free, run_fields=fields, was_here=())
+
+
+def _free_namesake(wandb_dir: str, run_id: str) -> str:
+    number = 2
+    while segments.directories(wandb_dir, f"{run_id}-{number}"):
+        number += 1
     return f"{run_id}-{number}"
 
 
 def rivals(directory: RunDirectory, beginning: Beginning) -> List[str]:
-    """Return the run directories of the same id that came into being beside ours and count as earlier."""
+    """Return the directories that others have made for the same id since we looked, and that come first.
+
+    A log is there already: its writer did not see us.  None is there yet: both see each other, and the name decides.
+    """
     wandb_dir, name = os.path.split(directory.path)
     made_s = _changed_s(directory.path)
-    return [
-        other
-        for other in segments.directories(wandb_dir, beginning.run_id)
-        if other < name
-        and other not in beginning.was_here
-        and abs(made_s - _changed_s(os.path.join(wandb_dir, other))) < SAME_MOMENT_S
-    ]
+    found = []
+    for other in segments.directories(wandb_dir, beginning.run_id):
+        if other == name or other in beginning.was_here:
+            continue
+        age_s = abs(made_s - _changed_s(os.path.join(wandb_dir, other)))
+        if segments.has_log(wandb_dir, other, beginning.run_id) or (other < name and age_s < SAME_MOMENT_S):
+            found.append(other)
+    return found
+
+
+def _was_here(wandb_dir: str, run_id: str, found: List[Segment]) -> Tuple[str, ...]:
+    """Return the directories that are no rivals: they were there before, with a log or with a dead start's rest."""
+    known = {segment.name.partition("/")[0] for segment in found}
+    now_s = time()
+    return tuple(
+        name
+        for name in segments.directories(wandb_dir, run_id)
+        if name in known or now_s - _changed_s(os.path.join(wandb_dir, name)) > JUST_MADE_S
+    )
 
 
 def _changed_s(path: str) -> float:
@@ -143,45 +171,37 @@ def forget_auto(settings: Any) -> None:
 def _at_id(
     wandb_dir: str, run_id: str, resume: Optional[str], project: Optional[str], warn: Callable[[str], None]
 ) -> Beginning:
-    """Begin under an id that was given, or if somebody is writing there, under the next one that is free."""
-    asked, number = run_id, 1
-    while True:
-        here = segments.find(wandb_dir, run_id)
-        was_here = _directories(here)
-        chain = [segment for segment in here if project in (None, segment.run.get("project", ""))]
-        if not chain:
-            if resume == "must" and run_id == asked:
-                warn(
-                    f"run {run_id} has no earlier part in {wandb_dir}; the syncer looks for it on the server"
-                )
-            fields = {"resume": True} if resume in ("allow", "must") and run_id == asked else {}
-            return Beginning(run_id, None, 0, fields, was_here)
-        last = chain[-1]
-        if resume == "never":
-            raise UsageError(
-                f"run {run_id} exists already, in {os.path.dirname(last.log)}, and resume is 'never'",
-                hint="leave the id out, or say resume='allow'",
-            )
-        try:
-            earlier = read(last)
-        except LogError as error:
-            warn(f"{error}; its rows cannot be gone on from")
-            return Beginning(run_id, None, 0, {}, was_here)
-        if not _is_at_work(last, earlier, resume):
-            return _following(run_id, last, earlier, resume, was_here, warn)
-        number += 1
-        run_id = namesake_of(asked, number)
-        writer = last.run.get("writer", {})
-        warn(
-            f"run {asked} is being recorded by process {writer.get('pid', '?')} on "
-            f"{writer.get('host') or 'an unknown host'}, in {os.path.dirname(last.log)}. "
-            f"This recording is kept apart, as run {run_id}."
+    """Begin under an id that was given, or if somebody is writing there, under one that is free."""
+    here = segments.find(wandb_dir, run_id)
+    was_here = _was_here(wandb_dir, run_id, here)
+    chain = [segment for segment in here if project in (None, segment.run.get("project", ""))]
+    if not chain:
+        if resume == "must":
+            warn(f"run {run_id} has no earlier part in {wandb_dir}; the syncer looks for it on the server")
+        fields = {"resume": True} if resume in ("allow", "must") else {}
+        return Beginning(run_id, None, 0, fields, was_here)
+    last = chain[-1]
+    if resume == "never":
+        raise UsageError(
+            f"run {run_id} exists already, in {os.path.dirname(last.log)}, and resume is 'never'",
+            hint="leave the id out, or say resume='allow'",
         )
-        resume = None if resume != "never" else resume
-        if number > MAX_NAMESAKES:
-            raise UsageError(
-                f"run {asked} is being recorded {MAX_NAMESAKES} times", hint="give each its own id"
-            )
+    try:
+        earlier = read(last)
+    except LogError as error:
+        free = _free_namesake(wandb_dir, run_id)
+        warn(f"{error}. This recording cannot go on from there and is kept apart, as run {free}.")
+        return Beginning(free)
+    if not _is_at_work(last, earlier, resume):
+        return _following(run_id, last, earlier, resume, was_here, warn)
+    free = _free_namesake(wandb_dir, run_id)
+    writer = last.run.get("writer", {})
+    warn(
+        f"run {run_id} is being recorded by process {writer.get('pid', '?')} on "
+        f"{writer.get('host') or 'an unknown host'}, in {os.path.dirname(last.log)}. "
+        f"This recording is kept apart, as run {free}."
+    )
+    return Beginning(free)
 
 
 def _following(
@@ -199,6 +219,7 @@ def _following(
             "previous_end": earlier.end,
             "begin": earlier.lines(),
             "on_server": bool(last.run.get("resume") or before.get("on_server")),
+            "behind_previous": bool(_is_rewound(last) or before.get("behind_previous")),
             "first_start_time": before.get("first_start_time", last.run.get("start_time")),
         }
     }
@@ -220,7 +241,11 @@ def _rewound(wandb_dir: str, moment: Any) -> Beginning:
     fields: Dict[str, Any] = {"branch_point": branch, "starting_step": step + 1, "resumed": True}
     chain = segments.find(wandb_dir, moment.run)
     earlier = read_until(chain, step) if chain else Earlier()
-    return Beginning(moment.run, earlier, step + 1, fields, _directories(chain))
+    return Beginning(moment.run, earlier, step + 1, fields, _was_here(wandb_dir, moment.run, chain))
+
+
+def _is_rewound(segment: Segment) -> bool:
+    return bool(segment.run.get("branch_point", {}).get("run") == segment.run.get("run_id"))
 
 
 def _is_at_work(segment: Segment, earlier: Earlier, resume: Optional[str]) -> bool:
@@ -279,13 +304,17 @@ def _auto_in_job(
 
     A job that records several runs one after the other has an id for each.
     """
-    number = n_earlier_runs
-    while True:
-        run_id = _job_id(job, number)
+    generation = 0
+    while True:  # a run that ended well is done; the program that begins it again means a new one
+        run_id = _job_id(job, n_earlier_runs, generation)
         chain = segments.find(wandb_dir, run_id)
-        if not chain or read(chain[-1]).exit_code != 0:
+        try:
+            is_done = bool(chain) and read(chain[-1]).exit_code == 0
+        except LogError:
+            is_done = False
+        if not is_done:
             return _at_id(wandb_dir, run_id, "allow", project, warn)
-        number += 1
+        generation += 1
 
 
 def _job() -> Tuple[str, ...]:
@@ -300,18 +329,14 @@ def _job() -> Tuple[str, ...]:
     return ()
 
 
-def _job_id(job: Tuple[str, ...], number: int) -> str:
+def _job_id(job: Tuple[str, ...], number: int, generation: int) -> str:
     from hashlib import blake2b
     from wandb.internal.names import id_of
 
-    return id_of(blake2b("\0".join((*job, str(number))).encode()).digest())
+    return id_of(blake2b("\0".join((*job, str(number), str(generation))).encode()).digest())
 
 
 # -- small parts --------------------------------------------------------------------------------------------
-
-
-def _directories(chain: List[Segment]) -> Tuple[str, ...]:
-    return tuple(segment.name.partition("/")[0] for segment in chain)
 
 
 def _project(settings: Any) -> Optional[str]:

@@ -661,7 +661,7 @@ class Run:
             "run": self._identity.record_fields(),
             "lines": {
                 "events": self._earlier.n_events + n_samples,
-                "console": self._earlier.console.n_lines,
+                "console": self._earlier.console.at_most,
             },
         }
 

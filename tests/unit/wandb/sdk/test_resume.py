@@ -140,7 +140,7 @@ def test_a_run_that_somebody_records_is_left_alone(capfd: Any) -> None:
         second.finish()
         assert f"recorded by process {os.getpid()}" in capfd.readouterr().err
     first.finish()
-    assert sorted(log.of("run")[0].run_id for log in _logs()) == ["abc", "abc-2", "abc-2"]
+    assert sorted(log.of("run")[0].run_id for log in _logs()) == ["abc", "abc-2", "abc-3"]
 
 
 def test_many_that_begin_at_once_under_one_id_each_have_their_own_run(tmp_path: Path) -> None:
@@ -248,3 +248,89 @@ def test_a_damaged_log_does_not_keep_a_job_from_starting() -> None:
     with _init(id="abc", resume="allow") as run:
         run.log({"a": 1})
     assert len(_logs()) == 2
+
+
+def test_an_id_that_begins_like_another_is_another() -> None:
+    for run_id in ("exp-1", "exp-2", "exp"):
+        with _init(id=run_id) as run:
+            assert run.id == run_id
+            run.log({"a": 1})
+    assert not any(log.of("run")[0].HasField("segment") for log in _logs())
+
+
+def test_a_start_that_was_killed_before_its_first_record_does_not_stand_in_the_way() -> None:
+    with _init(id="abc") as run:
+        run.log({"a": 1})
+    dead = Path(run.sync_dir).with_name("offline-run-20200101_000000-abc")
+    (dead / "files").mkdir(parents=True)
+    (dead / "run-abc.wandb").write_bytes(b":W&B\xe1\xbe\x00")
+    os.utime(dead, (1, 1))
+    with _init(id="abc", resume="allow") as run:
+        assert run.id == "abc" and run.step == 1
+
+
+def test_many_that_go_on_at_once_with_one_run_are_kept_apart(tmp_path: Path) -> None:
+    _killed(START.replace('id="abc", resume="allow"', 'resume="auto"') + 'run.log({"a": 1})')
+    code = START.replace('id="abc", resume="allow"', 'resume="auto"')
+    code += "run.log({'a': 1})\nprint(run.id, flush=True)\ninput()\n"
+    command = [sys.executable, "-c", "import os, wandb\n" + code]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
+    ids = [child.stdout.readline() for child in children if child.stdout is not None]
+    for child in children:
+        child.communicate(b"\n", timeout=60)
+    assert len(set(ids)) == 4 and len(_logs()) == 5
+
+
+def test_a_fork_that_is_requeued_goes_on_with_itself() -> None:
+    for start in (10, 12):
+        with _init(id="child", fork_from="parent?_step=9") as run:
+            assert (run.id, run.step) == ("child", start)
+            run.log({"a": 1})
+            run.log({"a": 2})
+    assert _logs()[1].of("run")[0].segment.begin.history == 2
+
+
+def test_lines_that_wait_for_their_first_character_are_counted_in_the_state() -> None:
+    with _init(id="abc", settings={**QUIET, "console": "wrap"}) as run:
+        print("first\n\n\n")
+        run.log({"a": 1})
+        run._history.write_summary()
+        print("second")
+    with _init(id="abc", resume="allow"):
+        pass
+    assert _logs()[1].of("run")[0].segment.begin.console >= 5
+
+
+def test_a_change_of_parameters_before_the_first_row_forgets_no_lines() -> None:
+    for number in range(3):
+        with _init(id="abc", resume="allow", settings={**QUIET, "console": "wrap"}) as run:
+            print("one\ntwo")
+            run.name = f"name {number}"
+    assert [log.of("run")[0].segment.begin.console for log in _logs()] == [0, 2, 4]
+
+
+def test_tags_that_are_cleared_stay_cleared() -> None:
+    _init(id="abc", tags=["old"]).finish()
+    with _init(id="abc", resume="allow", tags=[]) as run:
+        assert run.tags == ()
+
+
+def test_each_run_of_a_job_goes_on_as_itself_whatever_became_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = (
+        "runs = [wandb.init(mode='offline', resume='auto', reinit='create_new', settings={'silent': True,"
+        " 'console': 'off'}) for _ in range(2)]\n"
+        "for name, run in zip('xy', runs): run.log({name: 1})\n"
+        "runs[0].finish()\n"
+    )
+    _killed(code, SLURM_JOB_ID="7")
+    _killed(code, SLURM_JOB_ID="7")
+    of_id: Dict[str, set] = {}
+    for log in _logs():
+        keys = {key for row in log.rows() for key in row if key != "_step"}
+        of_id.setdefault(log.of("run")[0].run_id, set()).update(keys)
+    assert sorted(map(sorted, of_id.values())) == [["x"], ["x"], ["y"]]
