@@ -79,6 +79,14 @@ class RunConfig:
             return {}
         return dict(begin)
 
+    @staticmethod
+    def with_note(config: Mapping[str, Any], begin: Mapping[str, int]) -> str:
+        """Return the server's config as text, with `begin` noted in it."""
+        wrapped = config.get("_wandb")
+        value = wrapped.get("value") if isinstance(wrapped, dict) else None
+        ours = {**(value if isinstance(value, dict) else {}), _OURS: {"begin": dict(begin)}}
+        return json.dumps({**config, "_wandb": {"value": ours}}, separators=(",", ":"), sort_keys=True)
+
     def tree(self, metrics: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
         """Return the config in the server's form; `metrics` goes under `_wandb.m`."""
         values = dict(self.values)

@@ -34,6 +34,7 @@ from wandb.errors import (
     LogError,
     LogShrank,
     RejectedError,
+    SyncError,
 )
 from wandb.proto.record_pb2 import FilesItem
 from wandb.proto.record_pb2 import Record as RecordMessage
@@ -345,7 +346,7 @@ class RunSync:
                 break
             if isinstance(event, Record):
                 if session.add(event.payload, event.end):
-                    self._push(session)
+                    (self._locate if session.wants_position else self._push)(session)
             else:
                 self._note_loss(session, event)
         if session.run is None:
@@ -380,7 +381,13 @@ class RunSync:
         except CheckpointMismatch as error:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
         target, wishes = self._options.target, self._options.wishes
-        if entry is not None and entry.session.get("step_policy", wishes.step_policy) != wishes.step_policy:
+        policy = entry.session.get("step_policy", wishes.step_policy) if entry is not None else ""
+        if entry is not None and policy != wishes.step_policy:
+            if policy == "keep" and entry.session["n_late"]:
+                raise SyncError(
+                    f"{self.log.shown}: was uploaded with --step-policy keep; what that has added would stay",
+                    hint="say keep again, or upload it as another run with --id",
+                )
             entry = None  # rows go to other places now
         self._kept = entry
         if entry is None:
@@ -415,8 +422,7 @@ class RunSync:
         entry = self._checkpoint_of(self.others.before[-1]) if self.others.before else None
         if entry is None or not entry.is_complete:
             return None
-        starting_step, begin, end = entry.session["place"]
-        return Place(starting_step, begin, end)
+        return Place(*entry.session["place"])
 
     def _is_beyond(self, end: int) -> bool:
         """Say whether an event ends behind what the segment that follows knows of this log."""
@@ -455,10 +461,15 @@ class RunSync:
         self._save(session, is_complete=False)
         self._progress(session)
 
+    def _locate(self, session: Session) -> None:
+        """Ask the server where the run goes on; `open` waits for the rest of what the log says of it."""
+        self._check_lease()
+        self._drive(session.locate())
+        self._keep_syncstate(session)
+
     def _open(self, session: Session) -> None:
         if session.wants_position:
-            self._drive(session.locate())
-            self._keep_syncstate(session)
+            self._locate(session)
         if self._is_open or session.run is None:
             return
         before = session.bucket
@@ -758,6 +769,7 @@ class Peek(NamedTuple):
     previous: str = ""  # the segment before, as SegmentInfo has it
     previous_end: int = 0
     n_before: int = 0  # rows of earlier segments
+    is_rewound: bool = False  # it begins behind a step of the run itself
 
 
 def peek(log: Path) -> Optional[Peek]:
@@ -784,7 +796,8 @@ def peek(log: Path) -> Optional[Peek]:
                 segment = run.segment
                 who = (run.run_id, run.entity, run.project)
                 behind = (segment.previous, segment.previous_end, segment.begin.history)
-                return Peek(*who, started_s, is_ours, *behind)
+                is_rewound = run.branch_point.run == run.run_id
+                return Peek(*who, started_s, is_ours, *behind, is_rewound)
     return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import glob
 import math
 import os
 import threading
@@ -29,7 +30,7 @@ from wandb.errors import (
     UsageError,
 )
 import wandb_sync.protocol as protocol
-from wandb_sync.discover import Log, Unusable, find, usage_error
+from wandb_sync.discover import Log, Unusable, find, usage_error, sidecars
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.follow import has_ended
 from wandb_sync.run_sync import (
@@ -139,6 +140,7 @@ class Service:
         self._leases: List[Lease] = []
         self._awaited: Set[str] = set()  # paths without a run that were told
         self._seen: Dict[Log, _Seen] = {}
+        self._siblings_seen: Dict[Log, _Seen] = {}  # segments that nobody asked for
 
     def run(self, paths: Sequence[str] = ()) -> Report:
         """Sync what `paths` mean; see discover.py.
@@ -270,10 +272,16 @@ class Service:
             first = seen.first
             run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
             by_run.setdefault(run, []).append(log)
+        for log in fresh:
+            first = self._seen[log].first
+            if log.is_named and first is not None:
+                logs = by_run[(first.entity, first.project, first.run_id)]
+                known = {other.path for other in logs}
+                logs += [other for other in self._siblings(log, first) if other.path not in known]
         found = []
         for logs in by_run.values():
-            firsts = {log: self._seen[log].first or _NOTHING for log in logs}
-            logs.sort(key=lambda log: (firsts[log].n_before, firsts[log].started_s, str(log.path)))
+            firsts = {log: self._first_of(log) for log in logs}
+            logs.sort(key=lambda log: _place(log, firsts))
             ends = {first.previous: first.previous_end for first in firsts.values()}
             wanted = []
             for number, log in enumerate(logs):
@@ -287,6 +295,25 @@ class Service:
                     busy[log].others = others
             if wanted:
                 found.append(wanted)
+        return found
+
+    def _first_of(self, log: Log) -> Peek:
+        seen = self._seen.get(log) or self._siblings_seen[log]
+        return seen.first or _NOTHING
+
+    def _siblings(self, log: Log, first: Peek) -> List[Log]:
+        """Return segments beside one that was named, if they were uploaded: that one may not be the last."""
+        found = []
+        for path in log.directory.parent.glob(f"*run-*/{glob.escape(log.path.name)}"):
+            other = Log(path.resolve(), str(path))
+            if other.path == log.path or not sidecars(other, self._options.state_dir).checkpoint.exists():
+                continue
+            with contextlib.suppress(Error):
+                seen = _Seen()
+                seen.first = peek(path)
+                if seen.first is not None and seen.first[:3] == first[:3]:
+                    found.append(other)
+                    self._siblings_seen.setdefault(other, seen)
         return found
 
     def _without_run(self, log: Log) -> Outcome:
@@ -450,6 +477,17 @@ def _signature(log: Log) -> Tuple[int, ...]:
     except OSError:
         return ()
     return (status.st_size, status.st_mtime_ns)
+
+
+def _place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
+    """Return what sorts the segments of a run: since when it was rewound last, rows before, begin."""
+    by_name = {_name(other): other for other in firsts}
+    root, seen = log, {log}
+    while (before := by_name.get(firsts[root].previous)) is not None and before not in seen:
+        seen.add(before)
+        root = before
+    rewound_s = firsts[root].started_s if firsts[root].is_rewound else 0.0
+    return (rewound_s, firsts[log].n_before, firsts[log].started_s, str(log.path))
 
 
 def _name(log: Log) -> str:

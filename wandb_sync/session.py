@@ -76,8 +76,8 @@ class Wishes(NamedTuple):
     Attributes:
         replace_tags: Old tag -> new tag.
         console: Whether console output is uploaded.
-        step_policy: What becomes of rows whose step goes back: "drop" (as wandb does), "keep" (they are
-            uploaded with the step they have), "rewind" (the server drops what it has from that step on).
+        step_policy: What becomes of late rows: "drop" (as wandb does), "keep" (they are uploaded with the step
+            they have), "rewind" (the server drops what it has from that step on).
     """
 
     name: str = ""
@@ -90,11 +90,17 @@ class Wishes(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an earlier segment of the run has begun and ended on the server."""
+    """Where an earlier segment of the run stands on the server, and the note that is kept there."""
 
+    note: Mapping[str, int]
     starting_step: int
     begin: Mapping[str, int]  # lines per stream
     end: Mapping[str, int]
+
+    @property
+    def began_at_nothing(self) -> bool:
+        """Whether it is known that the server had nothing of the run before."""
+        return bool(self.note) and not any(self.note[name] for name in self.begin)
 
 
 class Session:
@@ -161,6 +167,7 @@ class Session:
         self._known_starting_step = starting_step
         self._earlier_runtime_s = 0.0
         self._is_new = False  # on the server, as far as we have asked
+        self._noted: Optional[str] = None  # the server's config, and where we begin
         self._resumed_id = ""  # what the server calls the run that this log goes on with
         self._is_ours = False
         self._begin: Dict[str, int] = {HISTORY: 0, EVENTS: 0, CONSOLE: 0}
@@ -280,7 +287,7 @@ class Session:
     @property
     def place(self) -> Place:
         """Where this segment stands on the server, once everything was acknowledged."""
-        return Place(self.starting_step, self._begin, self.n_lines)
+        return Place(self.config.begin, self.starting_step, self._begin, self.n_lines)
 
     @property
     def n_dropped(self) -> int:
@@ -313,16 +320,20 @@ class Session:
         lines = {HISTORY: begin.history, EVENTS: begin.events, CONSOLE: begin.console}
         if self.wishes.step_policy == "keep":
             lines[HISTORY] += begin.late_history
-        self.wants_position = segment.on_server
-        if self.wishes.step_policy == "rewind" and begin.late_history:
+        has_gone_back = self.wishes.step_policy == "rewind" and begin.late_history
+        if segment.behind_previous or has_gone_back:
             if self._previous is None:
                 raise SyncError(
                     f"how far the run has gone back is known once {segment.previous} is synced",
                     hint="sync that one first, or both together",
                 )
-            self.wants_position = False
+            self.config.begin = dict(self._previous.note)
             self.starting_step = self._previous.starting_step
             lines = dict(self._previous.end)
+        elif segment.on_server and self._previous is not None and self._previous.began_at_nothing:
+            self.config.begin = dict(self._previous.note)
+        else:
+            self.wants_position = segment.on_server
         self._begin, self._offsets = lines, dict(lines)
 
     def _fork(self, origin: pb.BranchPoint) -> None:
@@ -482,6 +493,8 @@ class Session:
         if begin.get(_SINCE_US) != since_us:  # else it was noted by an upload of this segment, or of another
             begin = self._begin_behind(status, since_us) if status is not None else {}
             begin = {_STARTING_STEP: 0, HISTORY: 0, EVENTS: 0, CONSOLE: 0, **begin, _SINCE_US: since_us}
+        if status is not None and begin != RunConfig.begin_on_server(status.config):
+            self._noted = RunConfig.with_note(status.config, begin)
         self.config.begin = begin
         self.starting_step = begin[_STARTING_STEP]
         self._begin = {name: n + begin[name] for name, n in self._begin.items()}
@@ -596,6 +609,7 @@ class Session:
                 name=self.target.run_id or run.run_id,
                 project=self.target.project or run.project or None,
                 entity=self.target.entity or run.entity or None,
+                config=self._noted,
             )
         wishes = self.wishes
         environment = self.config.environment

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 import pytest
+from log_builder import LogBuilder
 from log_view import LogView
 from simulated_server import Answer, SimulatedServer
 
@@ -215,6 +216,71 @@ def test_rows_whose_step_goes_back_can_be_kept(recorded: Path, tmp_path: Path) -
     rows = server.run("abc").history
     assert [row["_step"] for row in rows if "late" in row] == [1] * 4 and len(rows) == 4 * 42
     assert [row["_step"] for row in rows if "late" not in row] == list(range(4 * 41))
+
+
+def test_after_keep_there_is_no_way_back_to_drop(recorded: Path, tmp_path: Path) -> None:
+    copied(recorded, tmp_path / "w", [0])
+    server = SimulatedServer()
+    sync(server, tmp_path / "w", step_policy="keep")
+    (outcome,) = sync(server, tmp_path / "w").outcomes
+    assert outcome.status is Status.FAILED and "keep" in outcome.reason
+
+
+def test_an_older_segment_that_is_named_later_does_not_have_the_last_word(
+    recorded: Path, tmp_path: Path
+) -> None:
+    copied(recorded, tmp_path / "w", [2, 3])
+    whole = SimulatedServer()
+    sync(whole, tmp_path / "w")
+    for path in (tmp_path / "w").glob("*/*.wandb.*"):
+        path.unlink()
+    server = SimulatedServer()
+    for directory in reversed(segments(tmp_path / "w")):
+        assert sync(server, directory).exit_code == 0
+    older, newer = server.run("abc"), whole.run("abc")
+    assert (older.exit_code, older.config, older.summary) == (0, newer.config, newer.summary)
+    assert older.files.keys() == newer.files.keys() and older.files["output.log"] == newer.files["output.log"]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_segments_go_on_with_a_run_that_only_the_server_has(
+    recorded: Path, tmp_path: Path, is_lost: bool
+) -> None:
+    server = SimulatedServer()
+    elsewhere = (
+        LogBuilder(tmp_path / "elsewhere", started_s=1_500_000_000, config={"old": 1}).rows(10).exit(0)
+    )
+    sync(server, elsewhere.directory)
+    copied(recorded, tmp_path / "w", range(3))
+    for _ in range(2):
+        report = sync(server, tmp_path / "w")
+        assert all(outcome.exit_code == 0 for outcome in report.outcomes), report
+        if is_lost:
+            for path in (tmp_path / "w").glob("*/*.wandb.*"):
+                path.unlink()
+    assert [row["_step"] for row in server.run("abc").history] == list(range(10 + 3 * 41))
+    assert server.run("abc").config["old"] == {"value": 1}
+
+
+def test_a_rewound_run_and_what_follows_it_come_behind_what_is_left(tmp_path: Path) -> None:
+    code = """
+import sys, wandb
+how = {"resume_from": "abc?_step=4"} if sys.argv[1] == "rewind" else {"id": "abc", "resume": "allow"}
+run = wandb.init(project="p", mode="offline", settings={"silent": True, "console": "off"}, **how)
+for i in range(int(sys.argv[2])):
+    run.log({"part": int(sys.argv[3])})
+run.finish()
+"""
+    for number, (how, n_rows) in enumerate([("go on", 10), ("go on", 10), ("rewind", 3), ("go on", 2)]):
+        command = [sys.executable, "-c", code, how, str(n_rows), str(number)]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    server = SimulatedServer()
+    for _ in range(2):
+        assert sync(server, tmp_path / "wandb").exit_code == 0
+    rows = server.run("abc").history
+    assert [row["_step"] for row in rows] == list(range(10))
+    assert [row["part"] for row in rows] == [0] * 5 + [2] * 3 + [3] * 2
+    assert server.run("abc").summary["part"] == 3
 
 
 def test_with_rewind_the_server_goes_back_with_the_run(recorded: Path, tmp_path: Path) -> None:

@@ -126,7 +126,12 @@ class History:
         self._encoder = RowEncoder()
         self._plans: Dict[Tuple[str, ...], Optional[_Plan]] = {}
         self._n_planned_keys = 0
-        self._axis_values: Dict[str, Any] = {}
+        # Of a run that goes on, the summary has the axes' last values.
+        self._axis_values: Dict[str, Any] = {
+            axis: summary.tree[axis]
+            for axis in metrics.step_metrics()
+            if isinstance(summary.tree.get(axis), (int, float))
+        }
         self._nested_axes: Dict[str, Tuple[str, ...]] = {}  # name of an axis inside a dict -> where it stands
         self._pending: Optional[Dict[Path, Any]] = None
         self._pending_at_s = 0.0

@@ -128,7 +128,8 @@ def _free_namesake(wandb_dir: str, run_id: str) -> str:
 def rivals(directory: RunDirectory, beginning: Beginning) -> List[str]:
     """Return the directories that others have made for the same id since we looked, and that come first.
 
-    A log is there already: its writer did not see us.  None is there yet: both see each other, and the name decides.
+    A log is there already: its writer did not see us.  None is there yet: both see each other, and the name
+    decides.
     """
     wandb_dir, name = os.path.split(directory.path)
     made_s = _changed_s(directory.path)
@@ -143,7 +144,7 @@ def rivals(directory: RunDirectory, beginning: Beginning) -> List[str]:
 
 
 def _was_here(wandb_dir: str, run_id: str, found: List[Segment]) -> Tuple[str, ...]:
-    """Return the directories that are no rivals: they were there before, with a log or with a dead start's rest."""
+    """Return the directories that are no rivals: they were there before, if only from a dead start."""
     known = {segment.name.partition("/")[0] for segment in found}
     now_s = time()
     return tuple(
