@@ -76,8 +76,8 @@ class Wishes(NamedTuple):
     Attributes:
         replace_tags: Old tag -> new tag.
         console: Whether console output is uploaded.
-        step_policy: What becomes of late rows: "drop" (as wandb does), "keep" (they are uploaded with the step
-            they have), "rewind" (the server drops what it has from that step on).
+        step_policy: What becomes of late rows: "drop" (as wandb does), "keep" (they are uploaded with the
+            step they have), "rewind" (the server drops what it has from that step on).
     """
 
     name: str = ""
