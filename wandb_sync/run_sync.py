@@ -345,8 +345,11 @@ class RunSync:
             if self._is_beyond(event.end):
                 break
             if isinstance(event, Record):
-                if session.add(event.payload, event.end):
-                    (self._locate if session.wants_position else self._push)(session)
+                is_time = session.add(event.payload, event.end)
+                if is_time and session.wants_position:
+                    self._locate(session)
+                elif is_time:
+                    self._push(session)
             else:
                 self._note_loss(session, event)
         if session.run is None:
