@@ -7,12 +7,12 @@
 
 The worst that POSIX allows, and a little less than some disks do:
 
-- What `fsync(file)` or `fdatasync(file)` was begun for is there, whatever comes.  It says nothing of the file's
-  name: a name is there once its directory was synced.  A `sync` counts from its end on, for what was done
-  before its begin.
+- What was written before `fsync(file)` or `fdatasync(file)` began is there once that has ended.  It says
+  nothing of the file's name: a name is there once its directory was synced.
 - Of writes that were not synced each sector is there as after any of them, or as before all, independently
   of its neighbours: writes are cut, dropped and reordered.  Sectors are written whole.
-- The length of a file is that before, after, or in the midst of any of them; what was not written reads as zeros.
+- The length of a file is that before, after, or in the midst of any of them; what was not written reads as
+  zeros.
 - Each name in a directory is as after any of the changes that were not synced, or as before all.  A rename
   puts the new file in the place of the old, or it does not; its old name may stay.
 """

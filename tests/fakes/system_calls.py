@@ -16,8 +16,8 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from disks import strace
 
-# All that this machine's libc may use to change names and contents.  A call that `power_cut.Disk` does not know
-# makes it fail, rather than tell of another disk than the program has left.
+# All that a libc may use to change names and contents.  A call that `power_cut.Disk` does not know makes it
+# fail, rather than tell of another disk than the program has left.
 NAMES = (
     "openat,open,creat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,sync,syncfs,"
     "rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,rmdir,mkdir,mkdirat,"
