@@ -37,13 +37,12 @@ from wandb_sync.run_sync import (
     Emit,
     Others,
     Outcome,
-    Peek,
     RunOptions,
     RunSync,
     Status,
     is_damaged,
-    peek,
 )
+from wandb_sync.segments import Peek, name, peek, place
 from wandb_sync.transport.base import Transport
 
 PARALLEL_RUNS = 5  # as wandb
@@ -281,14 +280,14 @@ class Service:
         found = []
         for logs in by_run.values():
             firsts = {log: self._first_of(log) for log in logs}
-            logs.sort(key=lambda log: _place(log, firsts))
+            logs.sort(key=lambda log: place(log, firsts))
             ends = {first.previous: first.previous_end for first in firsts.values()}
             wanted = []
             for number, log in enumerate(logs):
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(_name(log), 0))
+                others = Others(before, after, ends.get(name(log), 0))
                 if log in fresh:
                     wanted.append((log, others))
                 elif log in busy:
@@ -477,21 +476,6 @@ def _signature(log: Log) -> Tuple[int, ...]:
     except OSError:
         return ()
     return (status.st_size, status.st_mtime_ns)
-
-
-def _place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
-    """Return what sorts the segments of a run: since when it was rewound last, rows before, begin."""
-    by_name = {_name(other): other for other in firsts}
-    root, seen = log, {log}
-    while (before := by_name.get(firsts[root].previous)) is not None and before not in seen:
-        seen.add(before)
-        root = before
-    rewound_s = firsts[root].started_s if firsts[root].is_rewound else 0.0
-    return (rewound_s, firsts[log].n_before, firsts[log].started_s, str(log.path))
-
-
-def _name(log: Log) -> str:
-    return f"{log.directory.name}/{log.path.name}"
 
 
 def _without_user(base_url: str) -> str:
