@@ -67,8 +67,8 @@ class Segment(NamedTuple):
     lacks: str = ""
 
 
-def peek(log: Path) -> Optional[Peek]:
-    """Return what the first records of a log say; None if there is no run record among them.
+def first_run(log: Path) -> Tuple[Optional[record_pb2.RunRecord], bool]:
+    """Return the first run record of a log, if it is where it belongs, and whether the log is ours.
 
     Raises:
         LogError: The log cannot be read.
@@ -86,15 +86,25 @@ def peek(log: Path) -> Optional[Peek]:
             if record.HasField("header"):
                 is_ours = record.header.version_info.producer.startswith(OUR_PRODUCER)
             if record.HasField("run"):
-                run = record.run
-                started_s = run.start_time.seconds + run.start_time.nanos / 1e9
-                segment = run.segment
-                who = (run.run_id, run.entity, run.project)
-                behind = (segment.previous, segment.previous_end, segment.begin.history)
-                is_rewound = run.HasField("branch_point") and run.branch_point.run == run.run_id
-                resumes = run.resume or run.resumed
-                return Peek(*who, started_s, is_ours, *behind, is_rewound, run.branch_point.value, resumes)
-    return None
+                return record.run, is_ours
+    return None, is_ours
+
+
+def peek(log: Path) -> Optional[Peek]:
+    """Return what the first records of a log say; None if there is no run record among them.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    run, is_ours = first_run(log)
+    if run is None:
+        return None
+    started_s = run.start_time.seconds + run.start_time.nanos / 1e9
+    who = (run.run_id, run.entity, run.project)
+    behind = (run.segment.previous, run.segment.previous_end, run.segment.begin.history)
+    is_rewound = run.HasField("branch_point") and run.branch_point.run == run.run_id
+    resumes = run.resume or run.resumed
+    return Peek(*who, started_s, is_ours, *behind, is_rewound, run.branch_point.value, resumes)
 
 
 def name(log: Log) -> str:
