@@ -23,8 +23,6 @@ import zlib
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from google.protobuf.message import DecodeError
-
 from wandb.errors import (
     CheckpointMismatch,
     CheckpointUnreadable,
@@ -56,6 +54,7 @@ from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
+from wandb_sync.segments import Peek, peek
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -728,49 +727,6 @@ class RunSync:
         if status is Status.RUNNING:
             exit_code = 3
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
-
-
-class Peek(NamedTuple):
-    """What the first records of a log say."""
-
-    run_id: str
-    entity: str
-    project: str
-    started_s: float
-    is_ours: bool
-    previous: str = ""  # the segment before, as SegmentInfo has it
-    previous_end: int = 0
-    n_before: int = 0  # rows of earlier segments
-    is_rewound: bool = False  # it begins behind a step of the run itself
-
-
-def peek(log: Path) -> Optional[Peek]:
-    """Return what the first records of a log say; None if there is no run record among them.
-
-    Raises:
-        LogError: The log cannot be read.
-    """
-    is_ours = False
-    with Reader(log) as reader:
-        for number, event in enumerate(reader.events()):
-            if number > 10:
-                break
-            if not isinstance(event, Record):
-                continue
-            record = RecordMessage()
-            with contextlib.suppress(DecodeError):
-                record.ParseFromString(event.payload)
-            if record.HasField("header"):
-                is_ours = record.header.version_info.producer.startswith("wandb-ng")
-            if record.HasField("run"):
-                run = record.run
-                started_s = run.start_time.seconds + run.start_time.nanos / 1e9
-                segment = run.segment
-                who = (run.run_id, run.entity, run.project)
-                behind = (segment.previous, segment.previous_end, segment.begin.history)
-                is_rewound = run.branch_point.run == run.run_id
-                return Peek(*who, started_s, is_ours, *behind, is_rewound)
-    return None
 
 
 def is_damaged(log: Path) -> bool:

@@ -16,7 +16,8 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from wandb.errors import Error, TransientError, UsageError
 from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
-from wandb_sync.run_sync import Others, Peek, RunSync, is_damaged, peek
+from wandb_sync.run_sync import Others, RunSync, is_damaged
+from wandb_sync.segments import NOTHING, Peek, name, peek, place
 
 RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
 
@@ -138,14 +139,14 @@ class Chooser:
         found = []
         for logs in by_run.values():
             firsts = {log: self._first_of(log) for log in logs}
-            logs.sort(key=lambda log: _place(log, firsts))
+            logs.sort(key=lambda log: place(log, firsts))
             ends = {first.previous: first.previous_end for first in firsts.values()}
             wanted = []
             for number, log in enumerate(logs):
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(_name(log), 0))
+                others = Others(before, after, ends.get(name(log), 0))
                 if log in fresh:
                     wanted.append((log, firsts[log], others))
                 elif log in busy:
@@ -156,7 +157,7 @@ class Chooser:
 
     def _first_of(self, log: Log) -> Peek:
         seen = self._seen.get(log) or self._siblings_seen[log]
-        return seen.first or _NOTHING
+        return seen.first or NOTHING
 
     def _siblings(self, log: Log, first: Peek, beside: Dict[Path, Dict[str, List[str]]]) -> List[Log]:
         """Return segments beside one that was named, if they were uploaded: that one may not be the last.
@@ -168,8 +169,8 @@ class Chooser:
         tree = log.directory.parent
         if tree not in beside:
             beside[tree] = directories_by_run(tree)
-        for name in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
-            path = tree / name / log.path.name
+        for directory in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
+            path = tree / directory / log.path.name
             if not path.exists():
                 continue
             other = Log(path.resolve(), str(path))
@@ -195,9 +196,6 @@ class Chooser:
         # Runs that wandb-ng records in online mode are uploaded by nobody else.
         is_ours = first is not None and first.is_ours
         return self._selection.include_online or log.is_named or is_ours
-
-
-_NOTHING = Peek("", "", "", 0.0, False)
 
 
 class Seen:
@@ -227,18 +225,3 @@ def _signature(log: Log) -> Tuple[int, ...]:
     except OSError:
         return ()
     return (status.st_size, status.st_mtime_ns)
-
-
-def _place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
-    """Return what sorts the segments of a run: since when it was rewound last, rows before, begin."""
-    by_name = {_name(other): other for other in firsts}
-    root, seen = log, {log}
-    while (before := by_name.get(firsts[root].previous)) is not None and before not in seen:
-        seen.add(before)
-        root = before
-    rewound_s = firsts[root].started_s if firsts[root].is_rewound else 0.0
-    return (rewound_s, firsts[log].n_before, firsts[log].started_s, str(log.path))
-
-
-def _name(log: Log) -> str:
-    return f"{log.directory.name}/{log.path.name}"
