@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import glob
 import math
-import os
 import threading
 import time
 from collections import deque
@@ -29,6 +27,7 @@ from wandb.errors import (
     TransientError,
     UsageError,
 )
+from wandb.transaction_log.log_file import size, status
 import wandb_sync.protocol as protocol
 from wandb_sync.discover import Log, Unusable, find, usage_error, sidecars
 from wandb_sync.lease import RENEW_EVERY_S, Lease
@@ -233,7 +232,7 @@ class Service:
                 self._done(outcomes, self._without_run(log))
                 continue
             fresh.append(log)
-            n_bytes += os.path.getsize(log.path)
+            n_bytes += size(log.path)
         groups = [
             _Group([self._run_sync(log, others) for log, others in run]) for run in self._runs_of(fresh, busy)
         ]
@@ -304,8 +303,9 @@ class Service:
     def _siblings(self, log: Log, first: Peek) -> List[Log]:
         """Return segments beside one that was named, if they were uploaded: that one may not be the last."""
         found = []
-        for path in log.directory.parent.glob(f"*run-*/{glob.escape(log.path.name)}"):
-            other = Log(path.resolve(), str(path))
+        for directory in log.directory.parent.glob("*run-*"):
+            path = directory / log.path.name
+            other = Log(directory.resolve() / log.path.name, str(path))
             if other.path == log.path or not sidecars(other, self._options.state_dir).checkpoint.exists():
                 continue
             with contextlib.suppress(Error):
@@ -473,10 +473,10 @@ class _Seen:
 
 def _signature(log: Log) -> Tuple[int, ...]:
     try:
-        status = os.stat(log.path)
+        found = status(log.path)
     except OSError:
         return ()
-    return (status.st_size, status.st_mtime_ns)
+    return (found.st_size, found.st_mtime_ns)
 
 
 def _place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
