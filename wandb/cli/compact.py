@@ -140,7 +140,7 @@ def _has_ended(log: Log) -> bool:
 
     run: Optional[RunRecord] = None
     for found in read_records(log.path):
-        # Tags of `exit` and `run`, behind that of the number: of others only the few first bytes are looked at.
+        # The tags of `exit` and `run`, behind that of the number: other records need not be parsed.
         if b"\x92\x01" in found.payload[:14] or (run is None and b"\x8a\x01" in found.payload[:14]):
             record = Record.FromString(found.payload)
             if record.HasField("exit") and not record.exit.not_complete:

@@ -27,6 +27,7 @@ LEVEL = (
 )
 MAX_FRAMES = 1 << 22  # 2 TiB of log: the bound of a reader's memory, at 8 bytes each
 MAX_FRAME_PACKED_BYTES = FRAME_BYTES + FRAME_BYTES // 128 + 1024  # zstd's worst case, and some
+MIN_FRAME_PACKED_BYTES = 10  # the headers of a frame and a block, and a byte
 MAX_WINDOW_BYTES = 2 * FRAME_BYTES
 FRAMES_KEPT = 2
 
@@ -159,6 +160,8 @@ class CompressedFile:
         for number in range(n_frames):
             packed_bytes, plain_bytes = _ENTRY.unpack_from(table, number * entry_bytes)
             is_last = number == n_frames - 1
+            if packed_bytes < MIN_FRAME_PACKED_BYTES:
+                return None
             if not (0 < plain_bytes <= FRAME_BYTES if is_last else plain_bytes == FRAME_BYTES):
                 return None
             starts.append(at)
