@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
+from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
 from wandb_sync.run_sync import read_receipts
 
@@ -58,28 +59,25 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
     own = {log.path.name for log in logs}
-    cars = tuple(car.name for log in logs for car in sidecars(log))
+    cars = [sidecars(log) for log in logs]
     strange = [
         name
         for name in sorted(os.listdir(directory))
-        if name not in RUN_PARTS and name not in own and name not in cars and not _is_left(name, cars)
+        if name not in RUN_PARTS and name not in own and not any(car.is_one(name) for car in cars)
     ]
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
 
-def _is_left(name: str, cars: Sequence[str]) -> bool:
-    """Whether a kill of the syncer has left this file: its names for what is not complete yet."""
-    return any(name.startswith(car + ".") for car in cars)
-
-
 def _is_proven(log: Log, min_age_hours: float) -> bool:
     cars = sidecars(log)
-    if cars.lease.exists():
+    if cars.is_leased():
         return False
     try:
         status = os.stat(log.path)
         if time.time() - status.st_mtime < min_age_hours * 3600:
             return False
+        if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
+            return False  # it is on its way to another server
         receipts = read_receipts(cars.receipt)
         return any(_is_same(log.path, receipt["log"]) for receipt in receipts.values())
     except (OSError, KeyError, TypeError):
