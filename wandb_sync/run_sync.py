@@ -482,7 +482,7 @@ class RunSync:
             self._lost = list(entry.lost)
         self._transcript = Transcript()
         if session.console.n_lines:
-            self._replay_console(session.offset, session.console)
+            self._replay_console(session.offset)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -502,7 +502,7 @@ class RunSync:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
 
-    def _replay_console(self, end: int, restored: Console) -> None:
+    def _replay_console(self, end: int) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
         assert self._transcript is not None
         self._printed(self.log.path, self._transcript, end)

@@ -7,7 +7,6 @@ Rule 1: logs of the same run are synced one after the other, each behind the one
 from __future__ import annotations
 
 import contextlib
-import glob
 import math
 import os
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from wandb.errors import Error, TransientError, UsageError
-from wandb_sync.discover import Log, Unusable, find, usage_error, sidecars
+from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, Peek, RunOptions, RunSync, is_damaged, peek
 from wandb_sync.units import Shard
@@ -202,12 +201,13 @@ class Chooser:
             first = seen.first
             run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
             by_run.setdefault(run, []).append(log)
+        beside: Dict[Path, Dict[str, List[str]]] = {}
         for log in fresh:
             first = self._seen[log].first
             if log.is_named and first is not None:
                 logs = by_run[(first.entity, first.project, first.run_id)]
                 known = {other.path for other in logs}
-                logs += [other for other in self._siblings(log, first) if other.path not in known]
+                logs += [other for other in self._siblings(log, first, beside) if other.path not in known]
         found = []
         for logs in by_run.values():
             firsts = {log: self._first_of(log) for log in logs}
@@ -233,10 +233,20 @@ class Chooser:
         seen = self._seen.get(log) or self._siblings_seen[log]
         return seen.first or _NOTHING
 
-    def _siblings(self, log: Log, first: Peek) -> List[Log]:
-        """Return segments beside one that was named, if they were uploaded: that one may not be the last."""
+    def _siblings(self, log: Log, first: Peek, beside: Dict[Path, Dict[str, List[str]]]) -> List[Log]:
+        """Return segments beside one that was named, if they were uploaded: that one may not be the last.
+
+        Args:
+            beside: Run directories by tree and run id, filled here: thousands of runs may share a tree.
+        """
         found = []
-        for path in log.directory.parent.glob(f"*run-*/{glob.escape(log.path.name)}"):
+        tree = log.directory.parent
+        if tree not in beside:
+            beside[tree] = directories_by_run(tree)
+        for name in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
+            path = tree / name / log.path.name
+            if not path.exists():
+                continue
             other = Log(path.resolve(), str(path))
             if other.path == log.path or not sidecars(other, self._state_dir).are_begun():
                 continue
