@@ -19,6 +19,7 @@ from wandb.errors import LogError
 from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.format import COMPRESSED_SUFFIX
 from wandb.transaction_log.log_file import status
+from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, logs_in, sidecars
 from wandb_sync.run_sync import checksum, read_receipts
 
@@ -61,28 +62,25 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
     own = {log.path.name + suffix for log in logs for suffix in ("", COMPRESSED_SUFFIX)}
-    cars = tuple(car.name for log in logs for car in sidecars(log))
+    cars = [sidecars(log) for log in logs]
     strange = [
         name
         for name in sorted(os.listdir(directory))
-        if name not in RUN_PARTS and name not in own and name not in cars
-        if not _is_left(name, cars) and not (name.endswith(UNFINISHED) and _is_left(name, tuple(own)))
+        if name not in RUN_PARTS and name not in own and not any(car.is_one(name) for car in cars)
+        if not (name.endswith(UNFINISHED) and any(name.startswith(f"{its}.") for its in own))
     ]
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
 
-def _is_left(name: str, cars: Sequence[str]) -> bool:
-    """Whether a kill of the syncer has left this file: its names for what is not complete yet."""
-    return any(name.startswith(car + ".") for car in cars)
-
-
 def _is_proven(log: Log, min_age_hours: float) -> bool:
     cars = sidecars(log)
-    if cars.lease.exists():
+    if cars.is_leased():
         return False
     try:
         if time.time() - status(log.path).st_mtime < min_age_hours * 3600:
             return False
+        if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
+            return False  # it is on its way to another server
         receipts = read_receipts(cars.receipt)
         found = checksum(log.path) if receipts else None
         return any(
