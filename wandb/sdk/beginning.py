@@ -64,6 +64,12 @@ class Earlier:
             "console": self.console.n_lines,
         }
 
+    def take_side(self, record: Mapping[str, Any]) -> None:
+        """Take a decoded record of a side log: it says nothing of the run as a whole."""
+        footer = record.get("footer", {})
+        if not ("run" in record or "exit" in record or "state" in footer or "pending" in footer):
+            self.take(record)
+
     def begin_with(self, state: Mapping[str, Any]) -> None:
         """Take a decoded RunState; it says all that the records before it have said."""
         self._has_begun = True
@@ -140,7 +146,7 @@ class Earlier:
 
     def _add_row(self, row: Dict[Path, Any], step: int) -> None:
         self.n_history += 1
-        self.next_step = step + 1
+        self.next_step = max(self.next_step, step + 1)
         runtime = row.get("_runtime")
         if isinstance(runtime, (int, float)):
             self.runtime_s = max(self.runtime_s, runtime)
@@ -162,6 +168,7 @@ class Beginning(NamedTuple):
         starting_step: Of its first row.
         run_fields: What its run record says of it.
         was_here: The run directories of this id that had a log, by name.
+        side_id: Of the side log, if another process has the run's main log.
     """
 
     run_id: str
@@ -169,6 +176,7 @@ class Beginning(NamedTuple):
     starting_step: int = 0
     run_fields: Mapping[str, Any] = {}
     was_here: Tuple[str, ...] = ()
+    side_id: str = ""
 
 
 def in_job() -> bool:

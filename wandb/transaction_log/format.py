@@ -31,3 +31,6 @@ FULL = 1  # a whole record
 FIRST = 2  # the first piece of one that goes on in the next block
 MIDDLE = 3
 LAST = 4
+
+LOG_SUFFIX = ".wandb"
+SIDE_MARK = ".side-"  # between the name of a run's log and the id of a side log
