@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import zlib
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
+from wandb.transaction_log.side_logs import side_logs
 from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
-from wandb_sync.run_sync import read_receipts
+from wandb_sync.run_sync import checksum, read_receipts
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
@@ -57,7 +57,7 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    own = {log.path.name for log in logs}
+    own = {name for log in logs for name in (log.path.name, *_side_names(log))}
     cars = tuple(car.name for log in logs for car in sidecars(log))
     strange = [
         name
@@ -81,16 +81,24 @@ def _is_proven(log: Log, min_age_hours: float) -> bool:
         if time.time() - status.st_mtime < min_age_hours * 3600:
             return False
         receipts = read_receipts(cars.receipt)
-        return any(_is_same(log.path, receipt["log"]) for receipt in receipts.values())
+        return any(
+            _is_same(log.path, receipt["log"]) and _are_same(log, receipt.get("sides", {}))
+            for receipt in receipts.values()
+        )
     except (OSError, KeyError, TypeError):
         return False
 
 
 def _is_same(path: Path, proven: Dict[str, int]) -> bool:
-    crc32 = 0
-    n_bytes = 0
-    with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            crc32 = zlib.crc32(piece, crc32)
-            n_bytes += len(piece)
-    return n_bytes == proven["file_n_bytes"] and crc32 == proven["crc32"]
+    found = checksum(path)
+    return all(found[name] == proven[name] for name in found)
+
+
+def _are_same(log: Log, proven: Dict[str, Dict[str, int]]) -> bool:
+    """Whether every side log in the log's directory is one of the receipt's, byte for byte."""
+    return all(name in proven and _is_same(log.directory / name, proven[name]) for name in _side_names(log))
+
+
+def _side_names(log: Log) -> List[str]:
+    directory = str(log.directory)
+    return [os.path.basename(path) for path in side_logs(log.path) if os.path.dirname(path) == directory]

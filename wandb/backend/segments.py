@@ -87,7 +87,10 @@ def has_log(wandb_dir: str, name: str, run_id: str) -> bool:
 
 def _has_any_log(wandb_dir: str, name: str) -> bool:
     try:
-        return any(entry.endswith(LOG_SUFFIX) or SIDE_MARK in entry for entry in os.listdir(os.path.join(wandb_dir, name)))
+        return any(
+            entry.endswith(LOG_SUFFIX) or SIDE_MARK in entry
+            for entry in os.listdir(os.path.join(wandb_dir, name))
+        )
     except OSError:  # it was taken away again
         return True
 
@@ -105,25 +108,6 @@ def find(wandb_dir: str, run_id: str) -> List[Segment]:
         if run is not None and run.get("run_id") == run_id:
             found.append(Segment(log, run))
     return _in_order(found)
-
-
-def side_logs(log: str) -> List[str]:
-    """Return the side logs of a run: those beside its main log, and of a shared run in directories of theirs.    """
-    directory, name = os.path.split(log)
-    wandb_dir, run_id = os.path.dirname(directory), name[len("run-") : -len(LOG_SUFFIX)]
-    pattern = re.compile(rf"(?:offline-)?run-\d{{8}}_\d{{6}}-{re.escape(run_id)}-side(?:-\d+)?\Z")
-    found = []
-    try:
-        with os.scandir(wandb_dir) as entries:
-            places = [directory, *sorted(entry.path for entry in entries if pattern.match(entry.name))]
-    except OSError:
-        places = [directory]
-    for place in places:
-        try:
-            found += sorted(os.path.join(place, e) for e in os.listdir(place) if e.startswith(name + SIDE_MARK))
-        except OSError:
-            continue
-    return found
 
 
 def last_state(log: str) -> Tuple[Dict[str, Any], int]:

@@ -67,6 +67,8 @@ class Earlier:
     def take_side(self, record: Mapping[str, Any]) -> None:
         """Take a decoded record of a side log: it says nothing of the run as a whole."""
         footer = record.get("footer", {})
+        if "pending" in footer:
+            self.next_step = max(self.next_step, step_of(footer["pending"]) + 1)
         if not ("run" in record or "exit" in record or "state" in footer or "pending" in footer):
             self.take(record)
 

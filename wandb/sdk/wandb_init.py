@@ -393,9 +393,7 @@ def _telemetry(settings: Settings, arguments: Mapping[str, Any], beginning: Begi
     }
 
 
-def _observers(
-    settings: Settings, run: Run, files_dir: str, writer_id: str, is_side: bool
-) -> Observers:
+def _observers(settings: Settings, run: Run, files_dir: str, writer_id: str, is_side: bool) -> Observers:
     stats = (
         0.0
         if settings.x_disable_stats or settings.x_disable_machine_info

@@ -33,6 +33,7 @@ from wandb.processes import Life
 from wandb.sdk.beginning import Beginning, Earlier, step_of, was_requeued
 from wandb.sdk.run_directory import RunDirectory
 from wandb.transaction_log.format import LOG_SUFFIX
+from wandb.transaction_log.side_logs import side_logs
 
 SAME_MOMENT_S = 5.0  # directories that were made within it may both be about to get their log
 NEARLY_TOGETHER_S = 60.0  # processes of one shared run begin within it
@@ -59,9 +60,9 @@ def read(segment: Segment) -> Earlier:
 
 
 def _side_logs(segment: Segment) -> List[str]:
-    """Return the side logs of a segment; those of a shared run that began before it belong to earlier ones."""
+    """Return the side logs of a segment; those of a shared run that began before are of earlier ones."""
     found = []
-    for log in segments.side_logs(segment.log):
+    for log in side_logs(segment.log):
         run = segments.run_record(log)
         if run is not None and Segment(log, run).started_s >= segment.started_s - NEARLY_TOGETHER_S:
             found.append(log)
@@ -84,8 +85,8 @@ def attached(wandb_dir: str, run: str) -> Tuple[RunDirectory, Dict[str, Any], Ea
         run: Its id, or its directory.
 
     Returns:
-        Its directory, the fields of its run record, what it has come to, and as `wandb_run.joined` takes them:
-        when it began, its earlier runtime and its mode.
+        Its directory, the fields of its run record, what it has come to, and when it began, its earlier
+        runtime and its mode, as `wandb_run.joined` takes them.
 
     Raises:
         UsageError: There is none, or it has ended.
@@ -106,7 +107,9 @@ def attached(wandb_dir: str, run: str) -> Tuple[RunDirectory, Dict[str, Any], Ea
             f"attach: run {run} has ended", hint="wandb.init(id=..., resume='allow') goes on with it"
         )
     path = os.path.dirname(os.path.abspath(last.log))
-    directory = RunDirectory(path, os.path.join(path, os.path.basename(last.log)), os.path.join(path, "files"))
+    directory = RunDirectory(
+        path, os.path.join(path, os.path.basename(last.log)), os.path.join(path, "files")
+    )
     mode = "offline" if os.path.basename(path).startswith("offline-") else "online"
     return directory, last.run, earlier, (last.started_s, last.run.get("runtime", 0), mode)
 
@@ -283,7 +286,7 @@ def _following(
                 _is_rewound(last)
                 or before.get("behind_previous")
                 or last.run.get("writer", {}).get("shared")
-                or segments.side_logs(last.log)
+                or side_logs(last.log)
             ),
             "first_start_time": before.get("first_start_time", last.run.get("start_time")),
         }
