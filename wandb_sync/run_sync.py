@@ -963,7 +963,7 @@ def _seconds(timestamp: Any) -> float:
 
 def _zero_s(run: RunRecord) -> float:
     """Return when `_runtime` was 0 in a log, in seconds since the epoch."""
-    return _seconds(run.start_time) - run.runtime
+    return run.writer.runtime_zero or _seconds(run.start_time) - run.runtime
 
 
 def is_damaged(log: Path) -> bool:

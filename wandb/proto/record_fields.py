@@ -723,6 +723,7 @@ WriterInfo
   label 1012 string
   shared 1013 bool
   keeps_state 1014 bool
+  runtime_zero 1016 double
 
 _RecordInfo
   stream_id 1 string

@@ -1432,7 +1432,7 @@ class VersionInfo(_message.Message):
     def __init__(self, producer: _Optional[str] = ..., min_consumer: _Optional[str] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
 
 class WriterInfo(_message.Message):
-    __slots__ = ["boot_id", "host", "id", "keeps_state", "label", "pid", "pid_namespace", "pid_start_ticks", "shared", "side"]
+    __slots__ = ["boot_id", "host", "id", "keeps_state", "label", "pid", "pid_namespace", "pid_start_ticks", "runtime_zero", "shared", "side"]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -1441,6 +1441,7 @@ class WriterInfo(_message.Message):
     PID_FIELD_NUMBER: _ClassVar[int]
     PID_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     PID_START_TICKS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_ZERO_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     SIDE_FIELD_NUMBER: _ClassVar[int]
     boot_id: str
@@ -1451,9 +1452,10 @@ class WriterInfo(_message.Message):
     pid: int
     pid_namespace: str
     pid_start_ticks: int
+    runtime_zero: float
     shared: bool
     side: bool
-    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid: _Optional[int] = ..., pid_start_ticks: _Optional[int] = ..., pid_namespace: _Optional[str] = ..., side: bool = ..., id: _Optional[str] = ..., label: _Optional[str] = ..., shared: bool = ..., keeps_state: bool = ...) -> None: ...
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid: _Optional[int] = ..., pid_start_ticks: _Optional[int] = ..., pid_namespace: _Optional[str] = ..., side: bool = ..., id: _Optional[str] = ..., label: _Optional[str] = ..., shared: bool = ..., keeps_state: bool = ..., runtime_zero: _Optional[float] = ...) -> None: ...
 
 class _RecordInfo(_message.Message):
     __slots__ = ["_tracelog_id", "stream_id"]

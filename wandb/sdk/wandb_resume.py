@@ -85,8 +85,8 @@ def attached(wandb_dir: str, run: str) -> Tuple[RunDirectory, Dict[str, Any], Ea
         run: Its id, or its directory.
 
     Returns:
-        Its directory, the fields of its run record, what it has come to, and when it began, its earlier
-        runtime and its mode, as `wandb_run.joined` takes them.
+        Its directory, the fields of its run record, what it has come to, and what else
+        `wandb_run.joined` takes: when it began, its earlier runtime, the zero of its runtime, its mode.
 
     Raises:
         UsageError: There is none, or it has ended.
@@ -111,7 +111,9 @@ def attached(wandb_dir: str, run: str) -> Tuple[RunDirectory, Dict[str, Any], Ea
         path, os.path.join(path, os.path.basename(last.log)), os.path.join(path, "files")
     )
     mode = "offline" if os.path.basename(path).startswith("offline-") else "online"
-    return directory, last.run, earlier, (last.started_s, last.run.get("runtime", 0), mode)
+    runtime = last.run.get("runtime", 0)
+    zero = last.run.get("writer", {}).get("runtime_zero", last.started_s - runtime)
+    return directory, last.run, earlier, (last.started_s, runtime, zero, mode)
 
 
 def read_until(chain: List[Segment], step: float) -> Earlier:

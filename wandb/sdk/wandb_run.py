@@ -577,6 +577,7 @@ class Run:
             "directory": None if directory is None else (directory.path, directory.log, directory.files),
             "start_time": self._start_time,
             "runtime": self._run_fields.get("runtime", 0),
+            "runtime_zero": time() - self._history.runtime_s(),
             "step": self.step,
             "mode": self.mode,
         }
@@ -760,10 +761,12 @@ class Run:
         }
 
     def _run_record(self) -> bytes:
+        writer = {**self._run_fields["writer"], "runtime_zero": time() - self._history.runtime_s()}
         fields = {
             **self._identity.record_fields(),
             "start_time": self._start_time,
             **self._run_fields,
+            "writer": writer,
         }
         if not isinstance(self._backend, SideBackend):  # else another process has said it
             fields["config"] = records.config_fields(self._config.as_dict())
@@ -841,7 +844,8 @@ def _unpickled(state: Dict[str, Any]) -> Run:
     earlier.next_step = state["step"]
     earlier.config = state["config"]
     earlier.summary.tree.update(state["summary"])
-    run = joined(directory, who, earlier, state["start_time"], state["runtime"], state["mode"])
+    begin = (state["start_time"], state["runtime"], state["runtime_zero"])
+    run = joined(directory, who, earlier, *begin, state["mode"])
     if directory is not None and not os.path.isdir(directory.path):
         run._close(f"belongs to another process, and {directory.path} is not here; call wandb.init()")
     return run
@@ -853,6 +857,7 @@ def joined(
     earlier: Earlier,
     start_time: float,
     runtime: int,
+    runtime_zero: float,
     mode: str,
 ) -> Run:
     """Return a run of another process, for this one to record in too.
@@ -862,6 +867,7 @@ def joined(
         who: Fields of a RunRecord.
         earlier: What it has come to.
         runtime: Seconds that segments before the run's log ran.
+        runtime_zero: When `_runtime` was 0, in seconds since the epoch.
     """
     if directory is not None and directory.path in joined_runs:
         return joined_runs[directory.path]
@@ -871,7 +877,7 @@ def joined(
     identity = RunIdentity.from_record(who)
     given = {"mode": mode, "id": identity.run_id, "project": identity.project or None}
     settings = wandb_setup.setup().settings_for_run(None, given)
-    earlier.runtime_s = max(0.0, time() - start_time + runtime)
+    earlier.runtime_s = max(0.0, time() - runtime_zero)
     run = Run(
         identity,
         NullBackend(),
