@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
+from wandb.transaction_log.format import LOG_SUFFIX
 from wandb.transaction_log.side_logs import side_logs
-from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
+from wandb_sync.discover import Log, sidecars
 from wandb_sync.run_sync import checksum, read_receipts
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours

@@ -427,8 +427,8 @@ class RunSync:
     def _open_sides(self, session: Session) -> None:
         """Read the side logs that have come since from here on too."""
         known = {part.id for part in self._parts}
-        if self.others.after and self._kept is not None and self._kept.is_complete:
-            return  # the lines behind are those of the segment that follows
+        if self._is_closed_to_sides:
+            return
         assert self._reader is not None
         fresh = [side for side in self._find_sides().values() if side.id not in known]
         if not fresh:
@@ -443,10 +443,16 @@ class RunSync:
             self._sides[side.id] = side
             self._parts.append(Part(Reader(side.path, source.offset), _zero_s(side.run), id=side.id))
 
+    @property
+    def _is_closed_to_sides(self) -> bool:
+        """Whether the lines behind those that were uploaded are those of the segment that follows."""
+        return bool(self.others.after and self._kept is not None and self._kept.is_complete)
+
     def _find_sides(self) -> Dict[str, _Side]:
         """Return the side logs of this segment that are here, by their ids."""
         found: Dict[str, _Side] = {}
-        for path in side_logs(self.log.path):
+        assert self._first is not None
+        for path in side_logs(self.log.path, is_shared=self._first.is_shared):
             run = run_record(Path(path))
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
@@ -555,11 +561,15 @@ class RunSync:
         """
         console = Console()
         console.on_final = transcript.add
-        sides = self._find_sides() if log == self.log else {}
+        if log == self.log:
+            sides = list(self._find_sides().values())
+        else:
+            runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+            sides = [_Side(path, run) for path, run in runs if run is not None]
         with contextlib.ExitStack() as stack:
             first = run_record(log.path)
             parts = []
-            for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides.values())]:
+            for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
                 if ends is None or ends.get(id):
                     reader = stack.enter_context(Reader(path))
                     limit = 0 if ends is None else ends[id]
@@ -673,6 +683,12 @@ class RunSync:
             lacks.append(f"and {len(self._missing) - 3} more files")
         if session.n_lost:
             lacks.append(f"{session.n_lost} records were given up when they were recorded: the disk was full")
+        n_beside = self._n_left_beside(session)
+        if n_beside:
+            lacks.append(
+                f"{n_beside} records of side logs came after the run had gone on in another segment; "
+                "--include-synced uploads the segments once more, all of them in order"
+            )
         n_behind = self._n_overtaken()
         if n_behind:
             lacks.append(
@@ -680,6 +696,17 @@ class RunSync:
                 "--id uploads this log as a run of its own"
             )
         return lacks
+
+    def _n_left_beside(self, session: Session) -> int:
+        """Count the records of side logs that came when this segment's lines had no place for them any more."""
+        if not self._is_closed_to_sides:
+            return 0
+        n_records = 0
+        for side in self._find_sides().values():
+            offset = session.sides[side.id].offset if side.id in session.sides else 0
+            with Reader(side.path, offset) as reader:
+                n_records += sum(isinstance(event, Record) for event in reader.events())
+        return n_records
 
     def _n_overtaken(self) -> int:
         """Count the records from after the segment that follows had begun: two wrote one run at once."""
@@ -904,6 +931,7 @@ class Peek(NamedTuple):
     previous_end: int = 0
     n_before: int = 0  # rows of earlier segments
     is_rewound: bool = False  # it begins behind a step of the run itself
+    is_shared: bool = False  # other processes have run directories of their own
 
 
 def peek(log: Path) -> Optional[Peek]:
@@ -922,7 +950,7 @@ def peek(log: Path) -> Optional[Peek]:
             who = (run.run_id, run.entity, run.project)
             behind = (segment.previous, segment.previous_end, segment.begin.history)
             is_rewound = run.branch_point.run == run.run_id
-            return Peek(*who, _seconds(run.start_time), is_ours, *behind, is_rewound)
+            return Peek(*who, _seconds(run.start_time), is_ours, *behind, is_rewound, run.writer.shared)
     return None
 
 

@@ -258,7 +258,7 @@ run.log({"a": 1})
 code = '''
 import sys, wandb
 run = wandb.attach(sys.argv[1])
-assert run.id == "abc" and run.config["lr"] == 2 and run.step == int(sys.argv[2]), run.step
+assert [run.id, run.config["lr"], run.step] == ["abc", 2, int(sys.argv[2])]
 run.log({"attached": 1})
 run.finish()
 try:
@@ -269,7 +269,7 @@ else:
     sys.exit(5)
 '''
 for where, step in (("abc", "1"), (run.sync_dir, "2")):
-    subprocess.run([sys.executable, "-c", code, where, step], check=True, env={**os.environ, "WANDB_SILENT": "1"})
+    subprocess.run([sys.executable, "-c", code, where, step], check=True)
 assert wandb.attach("abc") is run
 run.log({"a": 2})
 run.finish()
@@ -319,6 +319,16 @@ def test_the_ranks_of_a_shared_run_are_one_run(tmp_path: Path, mock_server: Serv
     assert {(line["label"], line["content"]) for line in lines} == {
         (f"rank{n}", f"hello from {n}") for n in range(4)
     }
+
+
+def test_the_part_of_a_shared_run_without_its_main_log_is_told(
+    tmp_path: Path, mock_server: ServerThread
+) -> None:
+    finished(program(tmp_path, RANK.replace("rank == 0", "False"), RANK="0", WORLD_SIZE="1"))
+    assert "main log is not here" in synced(tmp_path, mock_server, status=2)
+    finished(program(tmp_path, 'run = start(id="another"); run.finish()'))
+    assert "main log is not here" in synced(tmp_path, mock_server, status=3)
+    assert [run["id"] for run in mock_server.runs()] == ["another"]
 
 
 def test_ranks_that_all_are_primary_are_one_run_too(tmp_path: Path, mock_server: ServerThread) -> None:
@@ -389,7 +399,7 @@ def assert_all_of_many(run: Dict[str, Any], n_children: int) -> None:
     assert [row["parent"] for row in rows if "parent" in row] == list(range(200))
     for number in range(n_children):
         found = [(row["n"], row["_step"]) for row in rows if row.get("child") == number]
-        assert found == [(n, n) for n in range(40)]
+        assert found == [(n, found[0][1] + n) for n in range(40)]
     assert len(rows) == 200 + 40 * n_children
 
 
@@ -448,7 +458,7 @@ run.finish()
         time.sleep(1.0)
         process.kill()
         process.communicate()
-        synced(tmp_path, live_mock_server, status=3 if recorder.poll() is None else process.wait() and 0)
+        sync_command(tmp_path, live_mock_server).communicate(timeout=60)
         seen += 1
     assert seen > 1
     finished(recorder)

@@ -62,11 +62,15 @@ def read(segment: Segment) -> Earlier:
 def _side_logs(segment: Segment) -> List[str]:
     """Return the side logs of a segment; those of a shared run that began before are of earlier ones."""
     found = []
-    for log in side_logs(segment.log):
+    for log in side_logs(segment.log, is_shared=_is_shared(segment)):
         run = segments.run_record(log)
         if run is not None and Segment(log, run).started_s >= segment.started_s - NEARLY_TOGETHER_S:
             found.append(log)
     return found
+
+
+def _is_shared(segment: Segment) -> bool:
+    return bool(segment.run.get("writer", {}).get("shared"))
 
 
 def is_recorded(settings: Any) -> bool:
@@ -285,10 +289,7 @@ def _following(
             "on_server": bool(last.run.get("resume") or before.get("on_server")),
             # Of what other processes have recorded, the upload of the segment before tells where it stands.
             "behind_previous": bool(
-                _is_rewound(last)
-                or before.get("behind_previous")
-                or last.run.get("writer", {}).get("shared")
-                or side_logs(last.log)
+                _is_rewound(last) or before.get("behind_previous") or _is_shared(last) or side_logs(last.log)
             ),
             "first_start_time": before.get("first_start_time", last.run.get("start_time")),
         }

@@ -191,6 +191,7 @@ class Run:
             late_rows=earlier.n_late_history,
             is_side=is_side,
         )
+        self._runtime_zero = time() - self._history.runtime_s()  # for forked children too: it is one clock
         self._summary = Summary(
             self._summary_state,
             self._record_summary,
@@ -577,7 +578,7 @@ class Run:
             "directory": None if directory is None else (directory.path, directory.log, directory.files),
             "start_time": self._start_time,
             "runtime": self._run_fields.get("runtime", 0),
-            "runtime_zero": time() - self._history.runtime_s(),
+            "runtime_zero": self._runtime_zero,
             "step": self.step,
             "mode": self.mode,
         }
@@ -761,7 +762,7 @@ class Run:
         }
 
     def _run_record(self) -> bytes:
-        writer = {**self._run_fields["writer"], "runtime_zero": time() - self._history.runtime_s()}
+        writer = {**self._run_fields.get("writer", {}), "runtime_zero": self._runtime_zero}
         fields = {
             **self._identity.record_fields(),
             "start_time": self._start_time,

@@ -350,7 +350,7 @@ class Settings:
     x_primary: bool = True
     """In shared mode: it records what describes the run and its machine; the others set False."""
     x_update_finish_state: bool = True
-    """In shared mode: how this process ends says how the run has ended, should the primary one leave that open."""
+    """In shared mode: whether the way this process ends may say how the run has ended."""
     x_start_time: Optional[float] = None
     """When the run began, in seconds since 1970; the run directory's name has it."""
 

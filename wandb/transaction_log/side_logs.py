@@ -16,13 +16,17 @@ from typing import List
 from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 
 
-def side_logs(log: str | os.PathLike[str]) -> List[str]:
+def side_logs(log: str | os.PathLike[str], *, is_shared: bool = False) -> List[str]:
     """Return the paths of the side logs beside a main log, and of those in directories of their own.
 
-    The latter may belong to another segment of the run: their run records tell when they began.
+    Args:
+        is_shared: Whether there may be the latter.  They may belong to another segment of the run: their run
+            records tell when they began.
     """
     directory, name = os.path.split(os.path.abspath(log))
-    places = [directory, *_side_directories(os.path.dirname(directory), name)]
+    places = [directory]
+    if is_shared:
+        places += _side_directories(os.path.dirname(directory), name)
     return [
         os.path.join(place, entry) for place in places for entry in _names(place) if _is_side(entry, name)
     ]
