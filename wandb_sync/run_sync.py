@@ -298,9 +298,9 @@ class RunSync:
         if self.options.failed and (found is None or found.goes_on_as):
             return Outcome(self.log, Status.SKIPPED, "was not refused")
         options = self.options
-        if found is None or options.include_synced or self.log.is_named:
-            return None
-        if options.failed and not options.dry_run:
+        is_listed = options.failed and options.dry_run
+        is_wanted = options.failed or options.include_synced or self.log.is_named
+        if found is None or (is_wanted and not is_listed):
             return None
         said = f"{found.reason} ({found.when}, {found.n_tries} times)"
         if found.was_deleted and options.on_deleted == "skip":

@@ -174,11 +174,10 @@ class Chooser:
             return True
         return shard_of(first or NOTHING, count) == index
 
-    def is_left_to_others(self, log: Log) -> bool:
-        """Say whether a log belongs to somebody else's part, so that it is well if he is at work on it."""
-        index, count = self._selection.shard
-        seen = self._seen.get(log)
-        return seen is not None and shard_of(seen.first or NOTHING, count) != index
+    @property
+    def is_shared(self) -> bool:
+        """Whether other tasks do the same runs, so that it is well if one of them is at work on a run."""
+        return self._selection.shard.of > 1 and not self._selection.is_strict
 
     def _tell_unusable(self, unusable: Sequence[Unusable], are_others: bool) -> None:
         """Say what becomes of paths that mean no run; a watch waits for one to come there."""
