@@ -147,6 +147,14 @@ class CheckpointFile:
             raise CheckpointMismatch(f"{log}: is not the log that {self.path.name} was written for")
         return checkpoint
 
+    def offsets(self) -> Dict[str, int]:
+        """Return how far each destination has the log, in bytes, as the entries say; unchecked."""
+        found = {}
+        for key, entry in self._entries.items():
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                found[key] = int(entry["identity"]["offset"])
+        return found
+
     def save(self, destination: Destination, checkpoint: Checkpoint) -> None:
         """Replace the entry for a destination; durable when this returns.
 
