@@ -15,8 +15,8 @@ import os
 from typing import TYPE_CHECKING, Any, Sequence, Union
 
 if TYPE_CHECKING:
+    from wandb_sync.outcomes import Report
     from wandb_sync.reading import RecordedRun
-    from wandb_sync.service import Report
 
 __all__ = ["read", "sync"]
 
