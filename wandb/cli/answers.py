@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 import sys
 import time
@@ -18,43 +17,17 @@ import click
 
 from wandb import term
 from wandb_sync.backwards import log_size
+from wandb_sync.exports.values import finite
+from wandb_sync.plain_text import plain
 from wandb_sync.reading import RecordedRun
 from wandb_sync.typed_records import Row
 
 EXIT_DAMAGED = 3
 
-_COLOR = re.compile(r"\x1b\[[0-9;]*m")
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
-
 
 def json_text(value: Any, indent: Optional[int] = None) -> str:
     """Return a value as JSON; NaN and infinities, which JSON has no numbers for, as texts as W&B has them."""
-    return json.dumps(_finite(value), ensure_ascii=False, indent=indent)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
-
-
-def printable(text: str, colors: bool = False) -> str:
-    """Return a text without what would command a terminal: a log may come from anybody.
-
-    Args:
-        colors: Whether colours may stay.
-    """
-    if not colors:
-        return _CONTROL.sub("", text)
-    pieces = re.split(r"(\x1b\[[0-9;]*m)", text)
-    safe = [piece if _COLOR.fullmatch(piece) else _CONTROL.sub("", piece) for piece in pieces]
-    return "".join(safe) + ("\x1b[0m" if len(pieces) > 1 else "")
+    return json.dumps(finite(value), ensure_ascii=False, indent=indent)
 
 
 def short(value: Any, n_chars: int = 100) -> str:
@@ -62,7 +35,7 @@ def short(value: Any, n_chars: int = 100) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else json_text(value)
-    text = printable(text).replace("\n", " ").replace("\t", " ")
+    text = plain(text).replace("\n", " ").replace("\t", " ")
     return text if len(text) <= n_chars else text[: n_chars - 3] + "..."
 
 

@@ -11,8 +11,9 @@ import click
 
 import wandb_sync
 from wandb import term
-from wandb.cli.answers import json_text, printable, short, split_keys, tell, terminal_columns
-from wandb_sync.exports.rows import cell_text, names_of
+from wandb.cli.answers import json_text, short, split_keys, tell, terminal_columns
+from wandb_sync.exports.values import cell_text
+from wandb_sync.plain_text import plain
 from wandb_sync.reading import STEP_POLICIES
 from wandb_sync.typed_records import Row
 
@@ -49,10 +50,10 @@ def history(
 ) -> None:
     """Print rows of a recorded run.
 
-    RUN is a run directory, a .wandb file, the id of a run in ./wandb, or the first characters of one.  The last
-    rows, and those from a step on, come at once, however large the log is.  Values in dicts have dotted names
-    (train.loss); in JSON lines without --keys they are as they were logged.  What is no number in JSON (NaN,
-    Infinity) is a text there.
+    RUN is a run directory, a .wandb file, the id of a run in ./wandb, or the first characters of one.
+    The last rows, and those from a step on, come at once, however large the log is.  Values in dicts have
+    dotted names (train.loss); in JSON lines without --keys they are as they were logged.  What is no
+    number in JSON (NaN, Infinity) is a text there.
 
     Exits with 0, with 1 if the log cannot be read, 2 if there is no such run, 3 if a part of it is damaged.
 
@@ -83,10 +84,13 @@ def history(
 
 
 def _print_csv(rows: Callable[[], Iterable[Row]]) -> None:
-    names, n_rows = names_of(rows())
+    names: Dict[str, None] = {"_step": None}
+    n_rows = 0
+    for n_rows, row in enumerate(rows(), 1):
+        names.update(dict.fromkeys(row.flat()))
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    for row in itertools.islice(rows(), n_rows):
+    for row in itertools.islice(rows(), n_rows):  # not what has come since, which may have other names
         flat = {**row.flat(), "_step": row.step}
         writer.writerow([cell_text(flat.get(name)) for name in names])
 
@@ -98,7 +102,7 @@ def _print_table(rows: Callable[[], Iterable[Row]], is_chosen: bool) -> None:
     for n_rows, row in enumerate(rows(), 1):
         for name, value in [*row.flat().items(), ("_step", row.step)]:
             if is_chosen or name not in _CLUTTER:
-                widths[name] = max(widths.get(name, len(printable(name))), len(_cell(value)))
+                widths[name] = max(widths.get(name, len(plain(name))), len(_cell(value)))
     if not n_rows:
         term.termlog("there is no such row")
         return
@@ -109,7 +113,7 @@ def _print_table(rows: Callable[[], Iterable[Row]], is_chosen: bool) -> None:
         if names and room < -2:
             break
         names.append(name)
-    heads = ["step" if name == "_step" else printable(name) for name in names]
+    heads = ["step" if name == "_step" else plain(name) for name in names]
     click.echo("  ".join(head.rjust(widths[name]) for head, name in zip(heads, names)))
     for row in itertools.islice(rows(), n_rows):
         flat = {**row.flat(), "_step": row.step}
@@ -117,7 +121,7 @@ def _print_table(rows: Callable[[], Iterable[Row]], is_chosen: bool) -> None:
         click.echo("  ".join(cell.rjust(widths[name]) for cell, name in zip(cells, names)).rstrip())
     more = list(widths)[len(names) :]
     if more:
-        term.termlog(f"{len(more)} more keys, such as {printable(', '.join(more[:3]))}; --keys chooses")
+        term.termlog(f"{len(more)} more keys, such as {plain(', '.join(more[:3]))}; --keys chooses")
 
 
 def _cell(value: Any) -> str:

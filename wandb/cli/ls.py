@@ -11,9 +11,10 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import click
 
 from wandb import term
-from wandb.cli.answers import duration_text, json_text, printable, short, size_text, table, time_text
+from wandb.cli.answers import duration_text, json_text, short, size_text, table, time_text
 from wandb.errors import Error, UsageError
 from wandb_sync.discover import find, sidecars, usage_error
+from wandb_sync.plain_text import plain
 from wandb_sync.facts import CRASHED, FINISHED, KILLED, RUNNING, facts_of, state_of
 from wandb_sync.run_lookup import run_id, runs_of
 from wandb_sync.segments import Segment
@@ -49,8 +50,8 @@ def ls(
 ) -> None:
     """List the runs that are recorded below PATHS, by default ./wandb, or where WANDB_DIR says.
 
-    A run of several segments is one line; its directory is that of the last one. SYNCED is how much of the log
-    a server has acknowledged. Only the begin and the end of each log are read.
+    A run of several segments is one line; its directory is that of the last one. SYNCED is how much of
+    the log a server has acknowledged. Only the begin and the end of each log are read.
 
     Exits with 0, also if there is no run; with 1 if a log cannot be read, after listing the others; with 2
     if a path means no run.
@@ -179,7 +180,7 @@ def _sort_key(value: Any) -> Tuple[int, Any]:
 def _cells(run: Dict[str, Any]) -> List[str]:
     synced = "yes" if run["synced"] == 1 else f"{int(run['synced'] * 100)} %" if run["synced"] else "no"
     return [
-        printable(run["id"]),
+        plain(run["id"]),
         short(run["name"], 32),
         short(run["project"], 32),
         run["state"],

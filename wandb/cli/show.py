@@ -12,7 +12,6 @@ from wandb.cli.answers import (
     damage_of,
     duration_text,
     json_text,
-    printable,
     quoted,
     short,
     size_text,
@@ -26,6 +25,7 @@ from wandb.cli.drawing import Style, draw
 from wandb.cli.ls import described
 from wandb.errors import UsageError
 from wandb_sync.curves import Curve
+from wandb_sync.plain_text import plain
 from wandb_sync.facts import FINISHED, RUNNING
 from wandb_sync.reading import RecordedRun, keys_picker
 
@@ -85,9 +85,9 @@ def show(
     style = Style(width or terminal_columns(), height, not ascii_only and can_print("\u28ff"))
     for key in chosen if wanted else chosen[:MAX_CURVES]:
         click.echo("")
-        click.echo("\n".join(draw(printable(key), [(key, found[key])], style)))
+        click.echo("\n".join(draw(plain(key), [(key, found[key])], style)))
     if not wanted and len(chosen) > MAX_CURVES:
-        names = printable(",".join(chosen[MAX_CURVES:][:5]))
+        names = plain(",".join(chosen[MAX_CURVES:][:5]))
         click.echo(f"\n... and {len(chosen) - MAX_CURVES} more keys: --keys {names}")
     raise SystemExit(tell(recorded))
 
@@ -144,7 +144,7 @@ def _print_facts(run: RecordedRun, facts: Mapping[str, Any]) -> None:
     title = facts["name"] or facts["id"]
     where = "/".join(facts[name] for name in ("entity", "project", "id") if facts[name])
     ended = f" with exit code {facts['exit_code']}" if facts["exit_code"] else ""
-    click.echo(printable(f"{title}  {where}  {facts['state']}{ended}  {facts['rows']} rows"))
+    click.echo(plain(f"{title}  {where}  {facts['state']}{ended}  {facts['rows']} rows"))
     logs = [segment.log.shown for segment in run.segments]
     lines: List[Sequence[str]] = [("log", logs[-1])]
     if len(logs) > 1:
@@ -172,4 +172,4 @@ def _print_facts(run: RecordedRun, facts: Mapping[str, Any]) -> None:
             click.echo(f"{heading}:")
             pad = min(max(map(len, values)), 40)
             for key, value in values.items():
-                click.echo(f"  {printable(key):<{pad}}  {quoted(value)}")
+                click.echo(f"  {plain(key):<{pad}}  {quoted(value)}")

@@ -13,8 +13,9 @@ import click
 
 import wandb_sync
 from wandb import term
-from wandb.cli.answers import json_text, printable, short, split_keys, tell
+from wandb.cli.answers import json_text, short, split_keys, tell
 from wandb.proto import record_pb2 as pb
+from wandb_sync.plain_text import plain
 from wandb_sync.reading import STEP_POLICIES, is_row, keys_picker, n_lines
 from wandb_sync.typed_records import (
     Alert,
@@ -61,9 +62,10 @@ def tail(
 ) -> None:
     """Print the last rows and lines of output of a run, and with -f what comes.
 
-    RUN is a run directory, a .wandb file, the id of a run in ./wandb, or the first characters of one; the run
-    may be at work on another host that writes to the same file system.  -f ends when the run has ended: with its
-    exit record, or when its process is dead; on other hosts, when the log has not changed for five minutes.
+    RUN is a run directory, a .wandb file, the id of a run in ./wandb, or the first characters of one; the
+    run may be at work on another host that writes to the same file system.  -f ends when the run has
+    ended: with its exit record, or when its process is dead; on other hosts, when the log has not changed
+    for five minutes.
 
     Each JSON object has a `type`: row, console_line, alert, preempting, exit, given_up, loss, and at the end
     end, with the state and exit code of the run.
@@ -175,11 +177,11 @@ class _Printer:
             name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(item).__name__).lower()
             self.write({"type": name, **dataclasses.asdict(item)})
         elif isinstance(item, ConsoleLine):
-            self._print(printable(item.text, self._colors))
+            self._print(plain(item.text, self._colors))
         elif isinstance(item, Row):
             self._print(_row_text(item))
         elif isinstance(item, Alert):
-            self._print(printable(f"alert {item.level}: {item.title} {item.text}"))
+            self._print(plain(f"alert {item.level}: {item.title} {item.text}"))
         elif isinstance(item, Preempting):
             self._print("the scheduler is about to take the machine away")
         # How it has ended, and what is lost, is said at the end, on stderr.
@@ -194,7 +196,7 @@ class _Printer:
 
 def _row_text(row: Row) -> str:
     values = [(key, value) for key, value in row.flat().items() if not key.startswith("_")]
-    shown = [f"{printable(key)}={short(value, 40)}" for key, value in values[:_SHOWN_VALUES]]
+    shown = [f"{plain(key)}={short(value, 40)}" for key, value in values[:_SHOWN_VALUES]]
     if len(values) > _SHOWN_VALUES:
         shown.append(f"... {len(values) - _SHOWN_VALUES} more")
     return f"step {row.step}  {'  '.join(shown)}"
