@@ -32,8 +32,8 @@ def json_text(value: Any, indent: Optional[int] = None) -> str:
 
 def short(value: Any, n_chars: int = 100) -> str:
     """Return a value in few characters."""
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.6g}"
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else str(finite(value))
     text = value if isinstance(value, str) else json_text(value)
     text = plain(text).replace("\n", " ").replace("\t", " ")
     return text if len(text) <= n_chars else text[: n_chars - 3] + "..."

@@ -98,7 +98,8 @@ def tail(
                 yield item
 
     # Of what was there before only the last pieces are shown; of what comes, everything.
-    kept: Deque[Item] = deque(maxlen=last)
+    kept: Deque[Item] = deque()
+    n_kept = 0  # rows and lines; what else is there is shown too
     has_caught_up = False
 
     def show_kept() -> None:
@@ -115,8 +116,11 @@ def tail(
     for item in wanted_of(found.records(last=last, weight=weight)):
         if has_caught_up:
             printer.show(item)
-        else:
-            kept.append(item)
+            continue
+        kept.append(item)
+        n_kept += isinstance(item, (Row, ConsoleLine))
+        while n_kept > last:
+            n_kept -= isinstance(kept.popleft(), (Row, ConsoleLine))
     show_kept()
     if as_json:
         printer.write({"type": "end", "state": found.state, "exit_code": found.facts.exit_code})

@@ -22,13 +22,15 @@ _LEFT, _BOTTOM, _TOP = 56, 22, 8  # room for the labels
 _COLORS = ("#2266cc", "#dd7722", "#228844", "#bb3344", "#7744aa", "#667788")
 
 _STYLE = """
-body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 1460px; padding: 0 1em; }
+body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em; }
 h1 { font-size: 1.4em } h2 { font-size: 1.1em; margin-top: 2em } h3 { font-size: 1em; margin: 0 }
 .charts { display: flex; flex-wrap: wrap; gap: 12px }
 figure { margin: 0; border: 1px solid #ccc; border-radius: 4px; padding: 8px }
 figcaption { font-weight: bold }
-table { border-collapse: collapse } td, th { text-align: left; padding: 1px 12px 1px 0; vertical-align: top }
-pre { background: #f4f4f4; color: #222; padding: 8px; overflow: auto; max-height: 40em } .error { color: #b00 }
+table { border-collapse: collapse }
+td, th { text-align: left; padding: 1px 12px 1px 0; vertical-align: top }
+pre { background: #f4f4f4; color: #222; padding: 8px; overflow: auto; max-height: 40em; }
+ .error { color: #b00 }
 svg text { font: 10px system-ui, sans-serif; fill: #666 } .lost { color: #b00 }
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, Optional
 
@@ -26,7 +27,11 @@ def write(runs: Runs, wanted: Wanted, path: Optional[str]) -> int:
             f"event files are written by tensorboardX, which cannot be loaded: {error}",
             hint='pip install "wandb-ng[tensorboard]"',
         ) from error
-    assert path is not None
+    if path is None:
+        raise UsageError("event files need a directory", hint="give -o PATH")
+    logging.getLogger("tensorboardX.x2num").setLevel(
+        logging.ERROR
+    )  # it warns of each value that is not finite
     n_rows = 0
     for name, run in runs:
         directory = os.path.join(path, name.replace(os.sep, "_")) if len(runs) > 1 else path
