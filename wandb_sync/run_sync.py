@@ -21,7 +21,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import (
     CheckpointMismatch,
@@ -35,6 +35,7 @@ from wandb.errors import (
 )
 from wandb.proto.record_pb2 import FilesItem
 from wandb.proto.record_pb2 import Record as RecordMessage
+from wandb.transaction_log.log_file import open_log, size
 from wandb.transaction_log.parser import Lost, Record
 from wandb.transaction_log.reader import Reader
 import wandb_sync.files as files
@@ -325,7 +326,7 @@ class RunSync:
         ended = session.exit_code is not None or self._options.finish
         if not ended and self.others.read_until:
             missing = self.others.read_until - session.offset
-            if missing > 0 and os.path.getsize(self.log.path) < self.others.read_until:
+            if missing > 0 and size(self.log.path) < self.others.read_until:
                 reason = f"{missing} bytes of the log are not here, as the segment that follows it says"
                 self._push(session)
                 return self._outcome(session, Status.RUNNING, reason)
@@ -379,13 +380,13 @@ class RunSync:
             self._lost = list(entry.lost)
         self._transcript = Transcript()
         if session.console.n_lines:
-            self._replay_console(session.offset, session.console)
+            self._replay_console(session.offset)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
         self._emit(
             "run_started",
-            {"log": self.log.shown, "offset": session.offset, "n_bytes": os.path.getsize(self.log.path)},
+            {"log": self.log.shown, "offset": session.offset, "n_bytes": size(self.log.path)},
         )
 
     def _previous_place(self) -> Optional[Place]:
@@ -399,7 +400,7 @@ class RunSync:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
 
-    def _replay_console(self, end: int, restored: Console) -> None:
+    def _replay_console(self, end: int) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
         assert self._transcript is not None
         self._printed(self.log.path, self._transcript, end)
@@ -648,11 +649,7 @@ class RunSync:
 
     def _write_receipt(self, session: Session) -> None:
         receipts = read_receipts(self._cars.receipt)
-        crc32 = file_n_bytes = 0
-        with open(self.log.path, "rb") as file:
-            for piece in iter(lambda: file.read(1 << 20), b""):
-                crc32 = zlib.crc32(piece, crc32)
-                file_n_bytes += len(piece)
+        file_n_bytes, crc32 = checksum(self.log.path)
         log = {
             "name": self.log.path.name,
             "offset": session.offset,
@@ -705,7 +702,7 @@ class RunSync:
         )
 
     def _progress(self, session: Session) -> None:
-        n_bytes = os.path.getsize(self.log.path)
+        n_bytes = size(self.log.path)
         self._emit("progress", {"log": self.log.shown, "offset": session.offset, "n_bytes": n_bytes})
 
     def _url(self, session: Session) -> str:
@@ -727,6 +724,20 @@ class RunSync:
         if status is Status.RUNNING:
             exit_code = 3
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
+
+
+def checksum(path: Path) -> Tuple[int, int]:
+    """Return size and crc32 of a log; of a compressed one, those that it had.
+
+    Raises:
+        OSError, LogError: It cannot be read.
+    """
+    crc32 = n_bytes = 0
+    with open_log(path) as file:
+        while piece := file.read_at(n_bytes, 1 << 20):
+            crc32 = zlib.crc32(piece, crc32)
+            n_bytes += len(piece)
+    return n_bytes, crc32
 
 
 def is_damaged(log: Path) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from wandb.errors import Error, TransientError, UsageError
+from wandb.transaction_log.log_file import on_disk, status
 from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, RunSync, is_damaged
@@ -169,11 +170,11 @@ class Chooser:
         tree = log.directory.parent
         if tree not in beside:
             beside[tree] = directories_by_run(tree)
-        for name in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
-            path = tree / name / log.path.name
-            if not path.exists():
+        for directory in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
+            path = tree / directory / log.path.name
+            if not os.path.exists(on_disk(path)):
                 continue
-            other = Log(path.resolve(), str(path))
+            other = Log(path.parent.resolve() / path.name, str(path))
             if other.path == log.path or not sidecars(other, self._state_dir).checkpoint.exists():
                 continue
             with contextlib.suppress(Error):
@@ -221,7 +222,7 @@ class Seen:
 
 def _signature(log: Log) -> Tuple[int, ...]:
     try:
-        status = os.stat(log.path)
+        found = status(log.path)
     except OSError:
         return ()
-    return (status.st_size, status.st_mtime_ns)
+    return (found.st_size, found.st_mtime_ns)

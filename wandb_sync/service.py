@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
-import os
 import threading
 import time
 from collections import deque
 from typing import Deque, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from wandb.errors import UsageError
+from wandb.transaction_log.log_file import size
 from wandb_sync.discover import Log
 from wandb_sync.outcomes import Emit, Outcome, Report
 from wandb_sync.run_sync import RunOptions, RunSync
@@ -136,7 +136,7 @@ class Service:
             raise UsageError(f"--id {wanted_id} would merge {len(runs)} runs into one", hint="give one path")
         if runs:
             logs = [log for segments in runs for log, _, _ in segments]
-            n_bytes = sum(os.path.getsize(log.path) for log in logs)
+            n_bytes = sum(size(log.path) for log in logs)
             self._emit("found", {"n_logs": len(logs), "n_runs": len(runs), "n_bytes": n_bytes})
         return [self._visits.group(segments) for segments in runs]
 
