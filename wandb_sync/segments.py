@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from wandb.errors import LogError
 from wandb.proto import record_pb2
+from wandb.transaction_log.log_file import plain_name
 from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
 from wandb_sync.discover import Log
@@ -133,8 +134,11 @@ def run_of(log: Log) -> List[Segment]:
     if first is None:
         return [Segment(log, NOTHING)]
     firsts = {log: first}
-    for path in sorted(log.directory.parent.glob(f"*/{glob.escape(log.path.name)}")):
-        real = path.resolve()
+    beside = log.directory.parent.glob(f"*/{glob.escape(log.path.name)}*")
+    for path in sorted({Path(plain_name(path)) for path in beside}):
+        real = path.parent.resolve() / path.name
+        if path.name != log.path.name:
+            continue
         if any(real == other.path for other in firsts):
             continue
         with contextlib.suppress(LogError):

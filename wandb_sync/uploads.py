@@ -6,9 +6,9 @@ Rule: what cannot be read counts as nothing uploaded; nothing here proves anythi
 from __future__ import annotations
 
 import contextlib
-import os
 
-from wandb.errors import SyncError
+from wandb.errors import Error
+from wandb.transaction_log.log_file import size
 from wandb_sync.checkpoint import CheckpointFile
 from wandb_sync.discover import Log, Sidecars
 from wandb_sync.run_sync import read_receipts
@@ -17,10 +17,10 @@ from wandb_sync.run_sync import read_receipts
 def uploaded_bytes(log: Log, cars: Sidecars) -> int:
     """Return how many bytes of a log have arrived on the server that has most of it."""
     n_bytes = 0
-    with contextlib.suppress(OSError, SyncError):
-        size = os.path.getsize(log.path)
+    with contextlib.suppress(OSError, Error):
+        n_there = size(log.path)
         if cars.synced.exists():  # wandb's own marker says no more than that
-            return size
+            return n_there
         for receipt in read_receipts(cars.receipt).values():
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 n_bytes = max(n_bytes, int(receipt["log"]["file_n_bytes"]))

@@ -13,6 +13,7 @@ import click
 from wandb import term
 from wandb.cli.answers import duration_text, json_text, short, size_text, table, time_text
 from wandb.errors import Error, UsageError
+from wandb_sync.backwards import log_size
 from wandb_sync.discover import find, sidecars, usage_error
 from wandb_sync.plain_text import plain
 from wandb_sync.facts import CRASHED, FINISHED, KILLED, RUNNING, facts_of, state_of
@@ -105,7 +106,7 @@ def described(segments: Sequence[Segment], state_dir: Optional[Path] = None) -> 
     facts = facts_of(segments)
     last = segments[-1]
     run = facts.run
-    sizes = [os.path.getsize(segment.log.path) for segment in segments]
+    sizes = [log_size(segment.log.path) for segment in segments]
     size = sum(sizes)
     uploaded = 0
     for segment, n_bytes in zip(segments, sizes):
