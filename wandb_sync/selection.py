@@ -19,7 +19,7 @@ from wandb.transaction_log.log_file import on_disk, size, status
 from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, RunOptions, RunSync, is_damaged
-from wandb_sync.segments import NOTHING, Peek, name, peek, place
+from wandb_sync.segments import NOTHING, Peek, peek, place, segment_name
 from wandb_sync.units import Shard
 
 RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
@@ -221,7 +221,7 @@ class Chooser:
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(name(log), 0))
+                others = Others(before, after, ends.get(segment_name(log), 0))
                 if log in fresh:
                     options = self._options_for(log, self._seen[log].first)
                     assert options is not None
