@@ -1,4 +1,4 @@
-"""What may happen to the process: it is stopped, forked, shut down, its clock is set, its mount goes away, its
+"""What may happen to a process: it is stopped, forked, shut down, its clock is set, its mount goes away, its
 disk is slow.  Nothing is lost, nothing raises, nothing waits that need not."""
 
 from __future__ import annotations
