@@ -835,7 +835,7 @@ class RunSync:
                 return
             self._open(session)
             assert session.bucket is not None
-            self._files_saved_s = self._now_s()
+            self._files_saved_s = time.monotonic()
             try:
                 refused = files.upload(self._transport, session.bucket, sources, self._file_arrived)
             except BaseException:
@@ -846,7 +846,7 @@ class RunSync:
     def _file_arrived(self, source: files.Source) -> None:
         self._uploaded[source.path] = source.stamp
         self._unreported.append(source.path)
-        if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
+        if time.monotonic() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
         if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
@@ -910,7 +910,7 @@ class RunSync:
 
     def _save_files(self) -> None:
         """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
-        self._files_saved_s = self._now_s()
+        self._files_saved_s = time.monotonic()
         if self.options.dry_run or not self._uploaded:
             return
         assert self._checkpoints is not None
