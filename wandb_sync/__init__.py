@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Sequence
 
 if TYPE_CHECKING:
-    from wandb_sync.service import Report
+    from wandb_sync.outcomes import Report
 
 __all__ = ["sync"]
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -25,6 +26,7 @@ from wandb.errors import UsageError
 from wandb.transaction_log.log_file import on_disk, plain_name, status
 
 LOG_SUFFIX = ".wandb"
+_RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
 
 
 class Log(NamedTuple):
@@ -123,6 +125,19 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
             unusable.append(_unusable(here, path))
         found += logs
     return _unique(found, named), unusable
+
+
+def directories_by_run(tree: Path) -> Dict[str, List[str]]:
+    """Return the names of run directories by the run that they may be of.
+
+    "...-x-1" may be the second of "x" or the first of "x-1".  What was renamed is under "".
+    """
+    found: Dict[str, List[str]] = {}
+    for path in _entries(tree):
+        match = _RUN_DIRECTORY.match(path.name)
+        for run_id in set(match.groups()) if match else ("",):
+            found.setdefault(run_id, []).append(path.name)
+    return found
 
 
 def default_directory(working_dir: Path) -> Path:

@@ -14,7 +14,6 @@ Rule 4: a segment that another one follows has ended, wherever its process is; i
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
 import os
 import tempfile
@@ -22,7 +21,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from google.protobuf.message import DecodeError
 
@@ -57,6 +56,7 @@ from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
+from wandb_sync.outcomes import Emit, Outcome, Status
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -70,37 +70,6 @@ EXIT_CODE_OF_KILLED = (
 )
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
-
-Emit = Callable[[str, Mapping[str, Any]], None]
-
-
-class Status(enum.Enum):
-    """What became of a run."""
-
-    SYNCED = "synced"  # everything is there, and proven
-    UPLOADED = (
-        "uploaded"  # everything that the log holds is there; it has no exit record: the process was killed
-    )
-    INCOMPLETE = "incomplete"  # there is what could be uploaded; something is missing, damaged or left out
-    RUNNING = "running"  # what was there is uploaded; the run goes on
-    UNCHANGED = "unchanged"  # nothing new since an earlier sync
-    SKIPPED = "skipped"  # not wanted: online, or marked by another client
-    EMPTY = "empty"  # the log says nothing of a run
-    LOCKED = "locked"  # another syncer is at work on it
-    INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
-    PLANNED = "planned"  # a dry run: it would be uploaded
-    FAILED = "failed"  # see the error
-
-
-class Outcome(NamedTuple):
-    """What became of a run, and why."""
-
-    log: Log
-    status: Status
-    reason: str = ""
-    exit_code: int = 0
-    url: str = ""
-    counts: Mapping[str, int] = {}
 
 
 class RunOptions(NamedTuple):
@@ -412,7 +381,7 @@ class RunSync:
             self._lost = list(entry.lost)
         self._transcript = Transcript()
         if session.console.n_lines:
-            self._replay_console(session.offset, session.console)
+            self._replay_console(session.offset)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -432,7 +401,7 @@ class RunSync:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
 
-    def _replay_console(self, end: int, restored: Console) -> None:
+    def _replay_console(self, end: int) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
         assert self._transcript is not None
         self._printed(self.log.path, self._transcript, end)
