@@ -6,6 +6,9 @@ report = wandb_sync.sync(["wandb/offline-run-20260102_030405-abc"], project="dig
 report.exit_code, report.by_status
 for outcome in report.outcomes:
     print(outcome.log.shown, outcome.status.value, outcome.reason, outcome.url)
+
+run = wandb_sync.read("wandb/latest-run")    # no server is needed to look at what was recorded
+run.config, run.summary, [row.values for row in run.history(keys=["loss"], last=10)]
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 if TYPE_CHECKING:
     from wandb_sync.options import SyncOptions
     from wandb_sync.outcomes import Emit, Report
+    from wandb_sync.reading import RecordedRun
     from wandb_sync.transport.stoppable import Stop
 
-__all__ = ["sync"]
+__all__ = ["read", "sync"]
 
 
 def sync(
@@ -64,3 +68,24 @@ def sync(
         raise UsageError(f"sync: unknown option {', '.join(unknown)}", hint="see SyncOptions") from None
     several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     return engine.run([os.fspath(path) for path in several], options, emit or nobody, stop or Stop())
+
+
+def read(
+    run: Union[str, os.PathLike[str]], *, follow: bool = False, step_policy: str = "drop"
+) -> RecordedRun:
+    """Return a recorded run as typed records; finished, running, killed or damaged.
+
+    Args:
+        run: A run directory (all segments of its run that lie beside it are read), a .wandb file (only
+            that), the id of a run below ./wandb, or the first characters of one.
+        follow: Whether iterating waits for what is still to be written, until the run has ended.
+        step_policy: What becomes of rows whose step goes back, as in `wandb sync`: drop, keep or rewind.
+
+    Raises:
+        UsageError: There is no such run, or more than one.
+        LogError: The log cannot be read, or is none.
+    """
+    from wandb_sync.reading import RecordedRun
+    from wandb_sync.run_lookup import find_run
+
+    return RecordedRun(find_run(os.fspath(run)), follow=follow, step_policy=step_policy)

@@ -21,7 +21,8 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from wandb.errors import UsageError
 from wandb_sync.checkpoint import Destination
 from wandb_sync.discover import Log
-from wandb_sync.run_sync import Peek, RunOptions
+from wandb_sync.run_sync import RunOptions
+from wandb_sync.segments import Peek
 from wandb_sync.selection import OptionsFor
 
 ON_DELETED = ("fail", "skip", "new-id")

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from wandb.errors import Error, TransientError, UsageError
+from wandb.transaction_log.log_file import on_disk, size, status
 from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
-from wandb_sync.run_sync import Others, Peek, RunOptions, RunSync, is_damaged, peek
+from wandb_sync.run_sync import Others, RunOptions, RunSync, is_damaged
+from wandb_sync.segments import NOTHING, Peek, peek, place, segment_name
 from wandb_sync.units import Shard
 
 RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
@@ -41,7 +43,7 @@ def _size(run: Segments) -> int:
     n_bytes = 0
     for segment in run:
         with contextlib.suppress(OSError):
-            n_bytes += os.path.getsize(segment.log.path)
+            n_bytes += size(segment.log.path)
     return n_bytes
 
 
@@ -170,7 +172,7 @@ class Chooser:
         index, count = self._selection.shard
         if not self._selection.is_strict or count == 1:
             return True
-        return shard_of(first or _NOTHING, count) == index
+        return shard_of(first or NOTHING, count) == index
 
     @property
     def is_shared(self) -> bool:
@@ -181,12 +183,14 @@ class Chooser:
         """Say what becomes of paths that mean no run; a watch waits for one to come there."""
         if unusable and not are_others and not self._watch:
             raise usage_error(unusable[0])
-        for path, reason, error in unusable:
+        for path, reason, error, is_side in unusable:
             log = Log(Path(path), path, is_named=True)
             if self._watch:
                 if path not in self._awaited:
                     self._emit("awaited", {"path": path, "reason": reason})
                 self._awaited.add(path)
+            elif is_side:
+                self._done(Outcome(log, Status.INCOMPLETE, reason, EXIT_PARTIAL))
             elif error is None:
                 self._done(Outcome(log, Status.EMPTY, reason))
             else:
@@ -210,14 +214,14 @@ class Chooser:
         found = []
         for logs in by_run.values():
             firsts = {log: self._first_of(log) for log in logs}
-            logs.sort(key=lambda log: _place(log, firsts))
+            logs.sort(key=lambda log: place(log, firsts))
             ends = {first.previous: first.previous_end for first in firsts.values()}
             wanted = []
             for number, log in enumerate(logs):
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(_name(log), 0))
+                others = Others(before, after, ends.get(segment_name(log), 0))
                 if log in fresh:
                     options = self._options_for(log, self._seen[log].first)
                     assert options is not None
@@ -230,7 +234,7 @@ class Chooser:
 
     def _first_of(self, log: Log) -> Peek:
         seen = self._seen.get(log) or self._siblings_seen[log]
-        return seen.first or _NOTHING
+        return seen.first or NOTHING
 
     def _siblings(self, log: Log, first: Peek, beside: Dict[Path, Dict[str, List[str]]]) -> List[Log]:
         """Return segments beside one that was named, if they were uploaded: that one may not be the last.
@@ -242,11 +246,11 @@ class Chooser:
         tree = log.directory.parent
         if tree not in beside:
             beside[tree] = directories_by_run(tree)
-        for name in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
-            path = tree / name / log.path.name
-            if not path.exists():
+        for directory in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
+            path = tree / directory / log.path.name
+            if not os.path.exists(on_disk(path)):
                 continue
-            other = Log(path.resolve(), str(path))
+            other = Log(path.parent.resolve() / path.name, str(path))
             if other.path == log.path or not sidecars(other, self._state_dir).are_begun():
                 continue
             with contextlib.suppress(Error):
@@ -269,9 +273,6 @@ class Chooser:
         # Runs that wandb-ng records in online mode are uploaded by nobody else.
         is_ours = first is not None and first.is_ours
         return self._selection.include_online or log.is_named or is_ours
-
-
-_NOTHING = Peek("", "", "", 0.0, False)
 
 
 class Seen:
@@ -297,22 +298,7 @@ class Seen:
 
 def _signature(log: Log) -> Tuple[int, ...]:
     try:
-        status = os.stat(log.path)
+        found = status(log.path)
     except OSError:
         return ()
-    return (status.st_size, status.st_mtime_ns)
-
-
-def _place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
-    """Return what sorts the segments of a run: since when it was rewound last, rows before, begin."""
-    by_name = {_name(other): other for other in firsts}
-    root, seen = log, {log}
-    while (before := by_name.get(firsts[root].previous)) is not None and before not in seen:
-        seen.add(before)
-        root = before
-    rewound_s = firsts[root].started_s if firsts[root].is_rewound else 0.0
-    return (rewound_s, firsts[log].n_before, firsts[log].started_s, str(log.path))
-
-
-def _name(log: Log) -> str:
-    return f"{log.directory.name}/{log.path.name}"
+    return (found.st_size, found.st_mtime_ns)

@@ -20,6 +20,7 @@ from collections import deque
 from typing import Deque, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from wandb.errors import UsageError
+from wandb.transaction_log.log_file import size
 from wandb_sync.discover import Log
 from wandb_sync.outcomes import EXIT_INTERRUPTED, EXIT_LIMIT, Emit, Outcome, Report, Status
 from wandb_sync.run_sync import RunOptions, RunSync
@@ -193,7 +194,7 @@ class Service:
         _refuse_merging(runs)
         if runs:
             logs = [segment.log for segments in runs for segment in segments]
-            n_bytes = sum(os.path.getsize(log.path) for log in logs)
+            n_bytes = sum(size(log.path) for log in logs)
             self._emit("found", {"n_logs": len(logs), "n_runs": len(runs), "n_bytes": n_bytes})
         return [self._visits.group(segments) for segments in runs]
 

@@ -19,7 +19,7 @@ from simulated_server import Answer, Cut, SimulatedServer
 from wandb.errors import UsageError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, service as service_module, visits
+from wandb_sync import batching, run_sync, segments, service as service_module, visits
 from wandb_sync.checkpoint import Destination
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
@@ -908,6 +908,7 @@ def test_the_log_is_read_from_the_checkpoint_on_and_not_from_its_begin(
             super().__init__(path, offset)
 
     monkeypatch.setattr(run_sync, "Reader", Spy)
+    monkeypatch.setattr(segments, "Reader", Spy)
     log.rows(1).exit(0)
     sync(server, log.directory)
     assert offsets.count(0) == 1 and end in offsets  # the one from 0 reads the first records: whose run it is
