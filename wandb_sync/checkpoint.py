@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from wandb.errors import CheckpointMismatch, CheckpointUnreadable, LogShrank, SyncError
+from wandb.transaction_log.log_file import open_log, size
 
 FORMAT = "wandb-ng checkpoint"
 VERSION = 1
@@ -86,11 +87,10 @@ def identify(log: Path, offset: int) -> Identity:
         CheckpointMismatch: The log is shorter than that.
     """
     try:
-        with open(log, "rb") as file:
-            head = file.read(min(offset, FINGERPRINT_BYTES))
+        with open_log(log) as file:
+            head = file.read_at(0, min(offset, FINGERPRINT_BYTES))
             tail_n_bytes = min(offset, FINGERPRINT_BYTES)
-            file.seek(offset - tail_n_bytes)
-            tail = file.read(tail_n_bytes)
+            tail = file.read_at(offset - tail_n_bytes, tail_n_bytes)
     except OSError as error:
         raise SyncError(f"{log}: cannot be read: {error.strerror}") from error
     if len(tail) < tail_n_bytes:
@@ -101,7 +101,7 @@ def identify(log: Path, offset: int) -> Identity:
 def _is_shorter(log: Path, identity: Identity) -> bool:
     """Whether this is the begin of the log that was uploaded.  One too short to tell is taken for it."""
     with contextlib.suppress(OSError):
-        n_bytes = os.path.getsize(log)
+        n_bytes = size(log)
         head = identify(log, min(n_bytes, identity.head_n_bytes))
         is_same = n_bytes < identity.head_n_bytes or head.head_crc32 == identity.head_crc32
         return n_bytes < identity.offset and is_same

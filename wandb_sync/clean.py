@@ -15,9 +15,12 @@ import time
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from wandb.transaction_log.format import LOG_SUFFIX
+from wandb.errors import LogError
+from wandb.transaction_log.compaction import UNFINISHED
+from wandb.transaction_log.format import COMPRESSED_SUFFIX
+from wandb.transaction_log.log_file import status
 from wandb.transaction_log.side_logs import side_logs
-from wandb_sync.discover import Log, sidecars
+from wandb_sync.discover import Log, logs_in, sidecars
 from wandb_sync.run_sync import checksum, read_receipts
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
@@ -37,7 +40,7 @@ def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Di
     found: List[Path] = []
     refused: Dict[Path, str] = {}
     for directory, inside in sorted(by_directory.items()):
-        all_logs = {path.name for path in directory.glob("*" + LOG_SUFFIX)}
+        all_logs = {path.name for path in logs_in(directory)}
         if all_logs == {log.path.name for log in inside} and all(
             _is_proven(log, min_age_hours) for log in inside
         ):
@@ -58,12 +61,14 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    own = {name for log in logs for name in (log.path.name, *_side_names(log))}
+    names = [name for log in logs for name in (log.path.name, *_side_names(log))]
+    own = {name + suffix for name in names for suffix in ("", COMPRESSED_SUFFIX)}
     cars = tuple(car.name for log in logs for car in sidecars(log))
     strange = [
         name
         for name in sorted(os.listdir(directory))
-        if name not in RUN_PARTS and name not in own and name not in cars and not _is_left(name, cars)
+        if name not in RUN_PARTS and name not in own and name not in cars
+        if not _is_left(name, cars) and not (name.endswith(UNFINISHED) and _is_left(name, tuple(own)))
     ]
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
@@ -78,28 +83,30 @@ def _is_proven(log: Log, min_age_hours: float) -> bool:
     if cars.lease.exists():
         return False
     try:
-        status = os.stat(log.path)
-        if time.time() - status.st_mtime < min_age_hours * 3600:
+        if time.time() - status(log.path).st_mtime < min_age_hours * 3600:
             return False
         receipts = read_receipts(cars.receipt)
+        found = _checked(log.path) if receipts else {}
         return any(
-            _is_same(log.path, receipt["log"]) and _are_same(log, receipt.get("sides", {}))
+            found.items() <= receipt["log"].items() and _are_same(log, receipt.get("sides", {}))
             for receipt in receipts.values()
         )
-    except (OSError, KeyError, TypeError):
+    except (OSError, LogError, KeyError, TypeError):
         return False
-
-
-def _is_same(path: Path, proven: Dict[str, int]) -> bool:
-    found = checksum(path)
-    return all(found[name] == proven[name] for name in found)
 
 
 def _are_same(log: Log, proven: Dict[str, Dict[str, int]]) -> bool:
     """Whether every side log in the log's directory is one of the receipt's, byte for byte."""
-    return all(name in proven and _is_same(log.directory / name, proven[name]) for name in _side_names(log))
+    return all(
+        name in proven and _checked(log.directory / name).items() <= proven[name].items()
+        for name in _side_names(log)
+    )
+
+
+def _checked(path: Path) -> Dict[str, int]:
+    n_bytes, crc32 = checksum(path)
+    return {"file_n_bytes": n_bytes, "crc32": crc32}
 
 
 def _side_names(log: Log) -> List[str]:
-    directory = str(log.directory)
-    return [os.path.basename(path) for path in side_logs(log.path) if os.path.dirname(path) == directory]
+    return [os.path.basename(path) for path in side_logs(log.path)]

@@ -7,7 +7,9 @@ started here records: `wandb` or `.wandb`, here or in WANDB_DIR.
 Rule 1: every log once: `latest-run` and other links are resolved, so the real directory is the one that is
         used.
 Rule 2: the order is that of the names, which begin with a time stamp.
-Rule 3: a directory is "offline" or "online" by its real name; one that was renamed counts as offline, for
+Rule 3: a log is called as it was recorded, `run-<id>.wandb`, also if it was compressed since: its checkpoint
+        and the segments that follow it know it by that name (see log_file.py).
+Rule 4: a directory is "offline" or "online" by its real name; one that was renamed counts as offline, for
         it is there and nobody else will upload it.
 """
 
@@ -22,15 +24,17 @@ from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Opti
 from wandb import env, settings_file
 from wandb.errors import UsageError
 from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
+from wandb.transaction_log.log_file import on_disk, plain_name, status
 
-_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z").match
+_RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
+_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z")
 
 
 class Log(NamedTuple):
     """One log on disk.
 
     Attributes:
-        path: The file, links resolved.
+        path: The log's plain name, links resolved; open it with `log_file.open_log` or a `Reader`.
         shown: The path as a person would give it.
         is_named: Whether the user named this log or its run directory, and not one that it was found in.
     """
@@ -87,13 +91,16 @@ class Unusable(NamedTuple):
 
     Attributes:
         error: Why it could not even be looked at; None if it just holds no run.
-        is_side: It holds what a process of a shared run has recorded, and the run's main log is not here.
     """
 
     path: str
     reason: str
     error: Optional[OSError]
-    is_side: bool = False
+
+    @property
+    def is_side(self) -> bool:
+        """Whether it holds a part of a shared run whose main log is not here."""
+        return self.error is None and _is_side_directory(Path(self.path))
 
 
 def discover(paths: Sequence[str], working_dir: Optional[Path] = None) -> List[Log]:
@@ -118,16 +125,29 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
     found: List[Path] = []
     named: Set[Path] = set()
     unusable: List[Unusable] = []
+    looked_at: List[Path] = []
     for path in paths:
         places = _expanded(here, path)
+        looked_at += places
         logs = [log for place in places for log in _logs_below(place)]
         named.update(log for log in logs if log in places or log.parent in places)
-        lone = _lone_sides(places, logs)
-        unusable += lone
-        if not logs and not lone:
+        if not logs and not any(map(_is_side_directory, places)):
             unusable.append(_unusable(here, path))
         found += logs
-    return _unique(found, named), unusable
+    return _unique(found, named), _lone_sides(looked_at, found) + unusable
+
+
+def directories_by_run(tree: Path) -> Dict[str, List[str]]:
+    """Return the names of run directories by the run that they may be of.
+
+    "...-x-1" may be the second of "x" or the first of "x-1".  What was renamed is under "".
+    """
+    found: Dict[str, List[str]] = {}
+    for path in _entries(tree):
+        match = _RUN_DIRECTORY.match(path.name)
+        for run_id in set(match.groups()) if match else ("",):
+            found.setdefault(run_id, []).append(path.name)
+    return found
 
 
 def default_directory(working_dir: Path) -> Path:
@@ -175,14 +195,20 @@ def _expanded(here: Path, path: str) -> List[Path]:
 def _logs_below(path: Path) -> List[Path]:
     """Return the logs that one path means: itself, those in it, or those one level down."""
     if not os.path.isdir(path):
-        return [path] if os.path.isfile(path) and path.suffix == LOG_SUFFIX else []
-    inside = sorted(_logs_in(path))
+        log = Path(plain_name(path))
+        return [log] if log.suffix == LOG_SUFFIX and os.path.isfile(on_disk(path)) else []
+    inside = sorted(logs_in(path))
     if inside:
         return inside
-    runs = sorted(log for directory in _directories(path) for log in _logs_in(directory))
+    runs = sorted(log for directory in _directories(path) for log in logs_in(directory))
     if runs or not os.path.isdir(path / "wandb"):
         return runs
     return _logs_below(path / "wandb")
+
+
+def _is_side_directory(path: Path) -> bool:
+    """Say whether a path is named as the directory of a process that is not a shared run's primary one."""
+    return _SIDE_DIRECTORY.match(path.name) is not None
 
 
 def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
@@ -191,19 +217,20 @@ def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
     found = []
     for place in places:
         for directory in (place, place / "wandb"):
-            sides = [path for path in (directory, *_directories(directory)) if _SIDE_DIRECTORY(path.name)]
-            for path in sides:
+            for path in filter(_is_side_directory, (directory, *_entries(directory))):
                 names = {
                     entry.name.partition(SIDE_MARK)[0] for entry in _entries(path) if SIDE_MARK in entry.name
                 }
                 reason = "holds a part of a shared run whose main log is not here: it is synced with that one"
                 if names - main:
-                    found.append(Unusable(str(path), reason, None, True))
+                    found.append(Unusable(str(path), reason, None))
     return found
 
 
-def _logs_in(directory: Path) -> Iterator[Path]:
-    return (path for path in _entries(directory) if path.name.endswith(LOG_SUFFIX) and os.path.isfile(path))
+def logs_in(directory: Path) -> Set[Path]:
+    """Return the logs of a directory by their plain names, whichever form they are in."""
+    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
+    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
 
 
 def _directories(directory: Path) -> Iterator[Path]:
@@ -220,14 +247,14 @@ def _entries(directory: Path) -> List[Path]:
 def _unique(paths: Iterable[Path], named: AbstractSet[Path] = frozenset()) -> List[Log]:
     found: Dict[Tuple[int, int], Log] = {}
     for path in paths:
-        real = Path(os.path.realpath(path))
+        real = Path(plain_name(os.path.realpath(on_disk(path))))
         try:
-            status = real.stat()
+            found_there = status(real)
         except OSError:
             continue  # gone since it was listed
         is_direct = path.parent.resolve() == path.parent.absolute()
         shown = path if is_direct else real
-        key = (status.st_dev, status.st_ino)
+        key = (found_there.st_dev, found_there.st_ino)
         known = found.get(key)
         is_named = path in named or (known is not None and known.is_named)
         if known is not None and not is_direct:

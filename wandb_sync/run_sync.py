@@ -15,7 +15,6 @@ Rule 5: a segment that another one follows has ended, wherever its process is; i
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
 import math
 import os
@@ -25,8 +24,6 @@ import time
 import zlib
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
-
-from google.protobuf.message import DecodeError
 
 from wandb.errors import (
     CheckpointMismatch,
@@ -40,6 +37,7 @@ from wandb.errors import (
 )
 from wandb.proto.record_pb2 import FilesItem, RunRecord
 from wandb.proto.record_pb2 import Record as RecordMessage
+from wandb.transaction_log.log_file import open_log, size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
@@ -60,6 +58,8 @@ from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
+from wandb_sync.outcomes import Emit, Outcome, Status
+from wandb_sync.segments import Peek, first_run, peek
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -76,37 +76,6 @@ SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arr
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
-
-Emit = Callable[[str, Mapping[str, Any]], None]
-
-
-class Status(enum.Enum):
-    """What became of a run."""
-
-    SYNCED = "synced"  # everything is there, and proven
-    UPLOADED = (
-        "uploaded"  # everything that the log holds is there; it has no exit record: the process was killed
-    )
-    INCOMPLETE = "incomplete"  # there is what could be uploaded; something is missing, damaged or left out
-    RUNNING = "running"  # what was there is uploaded; the run goes on
-    UNCHANGED = "unchanged"  # nothing new since an earlier sync
-    SKIPPED = "skipped"  # not wanted: online, or marked by another client
-    EMPTY = "empty"  # the log says nothing of a run
-    LOCKED = "locked"  # another syncer is at work on it
-    INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
-    PLANNED = "planned"  # a dry run: it would be uploaded
-    FAILED = "failed"  # see the error
-
-
-class Outcome(NamedTuple):
-    """What became of a run, and why."""
-
-    log: Log
-    status: Status
-    reason: str = ""
-    exit_code: int = 0
-    url: str = ""
-    counts: Mapping[str, int] = {}
 
 
 class RunOptions(NamedTuple):
@@ -387,7 +356,7 @@ class RunSync:
         ended = session.exit_code is not None or self._options.finish
         if not ended and self.others.read_until:
             missing = self.others.read_until - session.offset
-            if missing > 0 and os.path.getsize(self.log.path) < self.others.read_until:
+            if missing > 0 and size(self.log.path) < self.others.read_until:
                 reason = f"{missing} bytes of the log are not here, as the segment that follows it says"
                 self._push(session)
                 return self._outcome(session, Status.RUNNING, reason)
@@ -434,7 +403,7 @@ class RunSync:
         if not fresh:
             return
         if not self._parts:
-            first = run_record(self.log.path)
+            first = first_run(self.log.path)[0]
             assert first is not None
             limit = self.others.read_until
             self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
@@ -453,7 +422,7 @@ class RunSync:
         found: Dict[str, _Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = run_record(Path(path))
+            run = first_run(Path(path))[0]
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
             found[run.writer.id] = _Side(Path(path), run)
@@ -469,7 +438,7 @@ class RunSync:
             return True
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
-            record = run_record(other.path)
+            record = first_run(other.path)[0]
             begins += [_seconds(record.start_time)] if record is not None else []
         began = _seconds(side.start_time)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
@@ -536,7 +505,7 @@ class RunSync:
         self._reader = Reader(self.log.path, session.offset)
         self._emit(
             "run_started",
-            {"log": self.log.shown, "offset": session.offset, "n_bytes": os.path.getsize(self.log.path)},
+            {"log": self.log.shown, "offset": session.offset, "n_bytes": size(self.log.path)},
         )
 
     def _previous_place(self) -> Optional[Place]:
@@ -564,10 +533,10 @@ class RunSync:
         if log == self.log:
             sides = list(self._find_sides().values())
         else:
-            runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+            runs = [(Path(path), first_run(Path(path))[0]) for path in side_logs(log.path)]
             sides = [_Side(path, run) for path, run in runs if run is not None]
         with contextlib.ExitStack() as stack:
-            first = run_record(log.path)
+            first = first_run(log.path)[0]
             parts = []
             for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
                 if ends is None or ends.get(id):
@@ -698,7 +667,7 @@ class RunSync:
         return lacks
 
     def _n_left_beside(self, session: Session) -> int:
-        """Count the records of side logs that came when this segment's lines had no place for them any more."""
+        """Count the records of side logs that came too late: this segment has no place for them."""
         if not self._is_closed_to_sides:
             return 0
         n_records = 0
@@ -842,9 +811,9 @@ class RunSync:
 
     def _write_receipt(self, session: Session) -> None:
         receipts = read_receipts(self._cars.receipt)
-        log = {"name": self.log.path.name, "offset": session.offset, **checksum(self.log.path)}
+        log = {"name": self.log.path.name, "offset": session.offset, **_checked(self.log.path)}
         sides = {
-            side.path.name: {"offset": session.side(side.id).offset, **checksum(side.path)}
+            side.path.name: {"offset": session.side(side.id).offset, **_checked(side.path)}
             for side in self._sides.values()
         }
         receipts[self._destination.key] = {
@@ -895,7 +864,7 @@ class RunSync:
         )
 
     def _progress(self, session: Session) -> None:
-        n_bytes = os.path.getsize(self.log.path)
+        n_bytes = size(self.log.path)
         self._emit("progress", {"log": self.log.shown, "offset": session.offset, "n_bytes": n_bytes})
 
     def _url(self, session: Session) -> str:
@@ -919,69 +888,23 @@ class RunSync:
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
 
 
-class Peek(NamedTuple):
-    """What the first records of a log say."""
-
-    run_id: str
-    entity: str
-    project: str
-    started_s: float
-    is_ours: bool
-    previous: str = ""  # the segment before, as SegmentInfo has it
-    previous_end: int = 0
-    n_before: int = 0  # rows of earlier segments
-    is_rewound: bool = False  # it begins behind a step of the run itself
-    is_shared: bool = False  # other processes have run directories of their own
-
-
-def peek(log: Path) -> Optional[Peek]:
-    """Return what the first records of a log say; None if there is no run record among them.
+def checksum(path: Path) -> Tuple[int, int]:
+    """Return size and crc32 of a log; of a compressed one, those that it had.
 
     Raises:
-        LogError: The log cannot be read.
+        OSError, LogError: It cannot be read.
     """
-    is_ours = False
-    for record in _first_records(log):
-        if record.HasField("header"):
-            is_ours = record.header.version_info.producer.startswith("wandb-ng")
-        if record.HasField("run"):
-            run = record.run
-            segment = run.segment
-            who = (run.run_id, run.entity, run.project)
-            behind = (segment.previous, segment.previous_end, segment.begin.history)
-            is_rewound = run.branch_point.run == run.run_id
-            return Peek(*who, _seconds(run.start_time), is_ours, *behind, is_rewound, run.writer.shared)
-    return None
-
-
-def run_record(log: Path) -> Optional[RunRecord]:
-    """Return the first run record of a log; None if there is none among its first records.
-
-    Raises:
-        LogError: The log cannot be read.
-    """
-    return next((record.run for record in _first_records(log) if record.HasField("run")), None)
-
-
-def _first_records(log: Path) -> Iterator[RecordMessage]:
-    with Reader(log) as reader:
-        for number, event in enumerate(reader.events()):
-            if number > 10:
-                return
-            if isinstance(event, Record):
-                record = RecordMessage()
-                with contextlib.suppress(DecodeError):
-                    record.ParseFromString(event.payload)
-                yield record
-
-
-def checksum(path: Path) -> Dict[str, int]:
-    """Return what tells whether a file is still the same; as receipts have it."""
     crc32 = n_bytes = 0
-    with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
+    with open_log(path) as file:
+        while piece := file.read_at(n_bytes, 1 << 20):
             crc32 = zlib.crc32(piece, crc32)
             n_bytes += len(piece)
+    return n_bytes, crc32
+
+
+def _checked(path: Path) -> Dict[str, int]:
+    """Return what tells whether a log is still the same; as receipts have it."""
+    n_bytes, crc32 = checksum(path)
     return {"file_n_bytes": n_bytes, "crc32": crc32}
 
 

@@ -19,11 +19,13 @@ from simulated_server import Answer, Cut, SimulatedServer
 from wandb.errors import UsageError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, service as service_module
+from wandb_sync import batching, run_sync, segments, service as service_module, visits
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
-from wandb_sync.run_sync import RunOptions, Status
-from wandb_sync.service import Report, Selection, Service
+from wandb_sync.run_sync import RunOptions
+from wandb_sync.outcomes import Report, Status
+from wandb_sync.selection import Selection
+from wandb_sync.service import Service
 from wandb_sync.session import Target, Wishes
 
 Events = List[Tuple[str, Mapping[str, Any]]]
@@ -650,7 +652,7 @@ def in_time(condition: Callable[[], bool]) -> bool:
 def test_a_lease_is_renewed_while_the_run_is_uploaded(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(1).exit(0)
     lease = log.path.with_name(log.path.name + ".lease")
     seen: List[bool] = []
@@ -668,7 +670,7 @@ def test_a_lease_is_renewed_while_the_run_is_uploaded(
 def test_whoever_finds_his_lease_taken_over_sends_no_more(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_batches: None
 ) -> None:
-    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(300).exit(0)
     lease = log.path.with_name(log.path.name + ".lease")
     service = Service(server, server.base_url)
@@ -680,7 +682,7 @@ def test_whoever_finds_his_lease_taken_over_sends_no_more(
         if n == 2:
             before.append(checkpoint.read_bytes())
             lease.write_text('{"nonce": "theirs"}')
-            noticed.append(in_time(lambda: service._leases[0].is_lost))
+            noticed.append(in_time(lambda: service._visits.leases[0].is_lost))
 
     server.fail = take_over
     report = service.run([str(log.directory)])
@@ -897,6 +899,7 @@ def test_the_log_is_read_from_the_checkpoint_on_and_not_from_its_begin(
             super().__init__(path, offset)
 
     monkeypatch.setattr(run_sync, "Reader", Spy)
+    monkeypatch.setattr(segments, "Reader", Spy)
     log.rows(1).exit(0)
     sync(server, log.directory)
     assert offsets.count(0) == 1 and end in offsets  # the one from 0 reads the first records: whose run it is
