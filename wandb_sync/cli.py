@@ -18,11 +18,14 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import click
 
 from wandb.errors import AuthenticationError, Error, TransientError, UsageError
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, POLL_EVERY_S
 
 DEFAULT_BASE_URL = "https://api.wandb.ai"
 EXIT_TERMINATED = 143
 PROGRAM = "wandb sync"
+# A run that is followed gives its place to the others when the server does not answer, and is tried again
+# later; so one request is not tried for long.
+REQUEST_RETRY_WHEN_LIVE_S = 5.0
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
@@ -64,6 +67,15 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 @_option("--live", is_flag=True, help="Follow runs that go on until they end.")
 @_option("--watch", is_flag=True, help="Follow, and look for new runs until stopped.")
 @_option(
+    "--poll-every",
+    type=click.FloatRange(0.05),
+    default=POLL_EVERY_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often logs that are followed are looked at.",
+)
+@_option("--no-inotify", is_flag=True, help="Watch directories by listing them, also on local disks.")
+@_option(
     "--step-policy",
     type=click.Choice(["drop", "keep", "rewind"]),
     default="drop",
@@ -85,7 +97,7 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Per request.",
+    help="How long a request is tried, or a run with --live; --watch never gives up.",
 )
 @_option("--requests-per-second", type=click.FloatRange(0, min_open=True), help="Never send more than that.")
 @_option(
@@ -195,6 +207,9 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
         parallel=flags["parallel"],
         live=flags["live"],
         watch=flags["watch"],
+        poll_s=flags["poll_every"],
+        events=not flags["no_inotify"],
+        patience_s=None if flags["watch"] else flags["retry_for"],
         emit=reporter.event,
         stop=stop,
     )
@@ -245,7 +260,10 @@ def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threadi
     verify = False if os.environ.get("WANDB_INSECURE_DISABLE_SSL", "").lower() in ("1", "true") else None
     http = HttpTransport(base_url, key, verify=verify, stop=stop)
     throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=stop.wait, tell=tell)
-    return Retry(throttle, deadline_s=flags["retry_for"], tell=tell, stop=stop)
+    retry_s = flags["retry_for"]
+    if flags["live"] or flags["watch"]:
+        retry_s = min(retry_s, REQUEST_RETRY_WHEN_LIVE_S)
+    return Retry(throttle, deadline_s=retry_s, tell=tell, stop=stop)
 
 
 def chosen_base_url(given: str) -> str:

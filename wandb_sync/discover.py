@@ -122,6 +122,11 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
     return _unique(found, named), unusable
 
 
+def logs_in(directory: Path) -> List[Log]:
+    """Return the logs in a run directory; none if it is no such thing, or not there."""
+    return _unique(_logs_in(directory))
+
+
 def default_directory(working_dir: Path) -> Path:
     """Return the directory in which a script that is started in `working_dir` records its runs.
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 from wandb.proto.record_pb2 import RunRecord
 from wandb.processes import Life, ProcessId, life_of
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
-POLL_EVERY_S = 1.0  # how often a followed log is looked at: one fstat
+POLL_EVERY_S = 1.0  # how often a followed log is looked at: see `log_stamp`
 
 
 def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, now_s: float) -> bool:
@@ -34,6 +34,23 @@ def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, n
         return now_s - os.stat(log).st_mtime >= assume_dead_after_s
     except OSError:
         return True
+
+
+def log_stamp(log: Path) -> Tuple[int, ...]:
+    """Return what changes when a log does: file system, file, size, time of change.
+
+    It is opened for that: a network file system asks its server then, and else answers from memory for up to
+    a minute.
+
+    Raises:
+        OSError: There is no such log.
+    """
+    fd = os.open(log, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        status = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def writer_life(run: Optional[RunRecord]) -> Life:

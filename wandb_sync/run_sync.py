@@ -16,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import math
 import os
 import tempfile
 import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from google.protobuf.message import DecodeError
 
@@ -36,6 +37,7 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
+from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.parser import Lost, Record
@@ -54,7 +56,7 @@ from wandb_sync.checkpoint import (
 )
 from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
 from wandb_sync.lease import Lease
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
@@ -67,6 +69,8 @@ SMALLEST_BATCH_BYTES = 64 << 10  # how far a server (or the proxy before it) may
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
+HEARTBEAT_S = 30.0  # of silence, until the server is told that the run goes on; as wandb
+FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wandb collects them as long
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
@@ -147,6 +151,7 @@ class RunSync:
 
     Attributes:
         others: The other segments of the run; may be exchanged at any time, by any thread.
+        is_behind: Whether the last visit has left something for the next one, to give others a turn.
     """
 
     def __init__(
@@ -188,7 +193,9 @@ class RunSync:
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
         self.others = others
+        self.is_behind = False
         self._batch_bytes = BATCH_BYTES
+        self._stamp: Tuple[int, ...] = ()  # of the log, when it was last visited
         self._reset()
 
     def _reset(self) -> None:
@@ -204,6 +211,9 @@ class RunSync:
         self._missing: Dict[str, str] = {}
         self._lost: List[List[Any]] = []
         self._unreported: List[str] = []
+        self._spoke_s = time.monotonic()  # when the server heard of the run last
+        self._files_due_s = 0.0
+        self._has_told_stop = False
 
     @property
     def says_where_it_begins(self) -> bool:
@@ -225,12 +235,31 @@ class RunSync:
             self._transcript.close()
         self._reset()
 
-    def visit(self) -> Outcome:
+    def has_news(self) -> bool:
+        """Say, for a few system calls, whether a visit is worth while: the log has changed, or its writer died.
+
+        Raises:
+            OSError: The log is gone.
+        """
+        if log_stamp(self.log.path) != self._stamp:
+            return True
+        run = self._session.run if self._session is not None else None
+        return writer_life(run) is Life.DEAD
+
+    def visit(self, slice_s: float = math.inf) -> Outcome:
         """Bring everything that the log holds now to the server.
+
+        Args:
+            slice_s: After how many seconds the rest is left to the next visit (`is_behind`).
 
         Raises:
             Error: As the transport, the log, the lease or the checkpoint say; `close` it then.
         """
+        self.is_behind = False
+        stamp = log_stamp(self.log.path)
+        if self._stamp and stamp[:2] != self._stamp[:2]:
+            self._close_log()  # a newer copy was put in the place of the log: the checkpoint says how far it is
+        self._stamp = stamp
         self._first = self._first or peek(self.log.path)
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
@@ -248,7 +277,7 @@ class RunSync:
             self._take_lease()
         while True:
             try:
-                return self._visit()
+                return self._visit(time.monotonic() + slice_s)
             except _StartAgain:
                 self._again = True
             except RejectedError as error:
@@ -332,7 +361,7 @@ class RunSync:
 
     # ---- the visit
 
-    def _visit(self) -> Outcome:
+    def _visit(self, until_s: float) -> Outcome:
         if self._session is None:
             self._begin()
             self._n_rows_before = self._session.n_rows if self._session else 0
@@ -350,6 +379,9 @@ class RunSync:
                     self._locate(session)
                 elif is_time:
                     self._push(session)
+                    if time.monotonic() > until_s:
+                        self.is_behind = True
+                        return self._outcome(session, Status.RUNNING, "there is more to upload")
             else:
                 self._note_loss(session, event)
         if session.run is None:
@@ -365,12 +397,25 @@ class RunSync:
         if not ended:
             ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
         if not ended:
-            self._push(session)  # before the files: trouble with one must not keep the rows back
-            self._upload_files(session, final=False)
-            if self._unreported:
-                self._push(session)
+            self._follow(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
         return self._finish(session, reader)
+
+    def _follow(self, session: Session) -> None:
+        """Bring what a run that goes on has by now, and nothing if that is nothing."""
+        is_kept = self._kept is not None and self._kept.identity.offset == session.offset
+        if not self._is_open or not is_kept or session.is_waiting:
+            self._push(session)  # before the files: trouble with one must not keep the rows back
+        if time.monotonic() >= self._files_due_s:
+            self._upload_files(session, final=False)
+            self._files_due_s = time.monotonic() + FILES_EVERY_S
+        if self._unreported:
+            self._push(session)
+        if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
+            self._drive(session.keep_alive())
+        if session.is_asked_to_stop and not self._has_told_stop:
+            self._has_told_stop = True
+            self._emit("stop_asked", {"log": self.log.shown})
 
     def _begin(self) -> None:
         """Restore the session from the checkpoint, or begin at the begin."""
@@ -487,9 +532,9 @@ class RunSync:
             )
             raise _StartAgain
         if not self._options.dry_run:
-            self._emit(
-                "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
-            )
+            told = {"url": self._url(session), "name": now.display_name}
+            where = {"entity": now.entity, "project": now.project}
+            self._emit("run_opened", {"log": self.log.shown, **told, **where})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
         # Before the files: trouble with one must not keep the rows back.  And should a log without exit
@@ -721,6 +766,7 @@ class RunSync:
             while True:
                 request = steps.send(response)  # type: ignore[arg-type]  # None starts it
                 response = self._transport.send(request)
+                self._spoke_s = time.monotonic()
         except StopIteration:
             pass
 

@@ -14,11 +14,25 @@ import contextlib
 import glob
 import math
 import os
+import random
 import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import (
+    AbstractSet,
+    Callable,
+    Deque,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from wandb.errors import (
     AuthenticationError,
@@ -32,7 +46,7 @@ from wandb.errors import (
 import wandb_sync.protocol as protocol
 from wandb_sync.discover import Log, Unusable, find, usage_error, sidecars
 from wandb_sync.lease import RENEW_EVERY_S, Lease
-from wandb_sync.follow import has_ended
+from wandb_sync.follow import POLL_EVERY_S, has_ended
 from wandb_sync.run_sync import (
     Emit,
     Others,
@@ -45,12 +59,15 @@ from wandb_sync.run_sync import (
     peek,
 )
 from wandb_sync.transport.base import Transport
+from wandb_sync.watch import Pace, Tree
 
 PARALLEL_RUNS = 5  # as wandb
-VISIT_EVERY_S = 15.0  # how often a followed log is read; wandb posts as often
-LOOK_EVERY_S = 30.0  # how often new runs are looked for when watching; listing a tree is dear on a cluster
+VISIT_EVERY_S = 15.0  # how often a followed run is seen to, though its log does not grow
+SLICE_S = 1.0  # how long a run that is followed may keep the others from a turn
+MAX_OPEN = 256  # followed runs whose logs and leases are held; more are taken up anew for each visit
 
-RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
+RETRY_EVERY_S = (1.0, 60.0)  # a run that is followed, and cannot be uploaded now: at first, and at most
+TELL_EVERY = 10  # how many attempts later it is told again
 
 WAKE_EVERY_S = 0.2
 
@@ -114,6 +131,9 @@ class Service:
         parallel: int = PARALLEL_RUNS,
         live: bool = False,
         watch: bool = False,
+        poll_s: float = POLL_EVERY_S,
+        events: bool = True,
+        patience_s: Optional[float] = None,
         emit: Emit = lambda event, fields: None,
         stop: Optional[threading.Event] = None,
     ) -> None:
@@ -122,6 +142,10 @@ class Service:
         Args:
             live: Whether runs that go on are followed until they end.
             watch: Whether, beyond that, new runs are looked for until somebody stops us.
+            poll_s: How often logs that are followed are looked at, in seconds.
+            events: Whether a watch uses the kernel's events where they can be.
+            patience_s: For how long a followed run that cannot be uploaded now is tried again and again; None:
+                for ever when watching, else not at all.
             emit: Gets what happens, by event name, from any thread but never from two at once.
             stop: Ends the work when set, at the next request.
         """
@@ -132,6 +156,9 @@ class Service:
         self._parallel = max(1, parallel)
         self._live = live or watch
         self._watch = watch
+        self._poll_s = poll_s
+        self._events = events
+        self._patience_s = patience_s if patience_s is not None else math.inf if watch else 0.0
         self._emit_unlocked = emit
         self._emit_lock = threading.Lock()
         self._stop = stop or threading.Event()
@@ -164,16 +191,18 @@ class Service:
     def _run(self, paths: Sequence[str], outcomes: Dict[Log, Outcome]) -> None:
         groups: Deque[_Group] = deque()
         working: Dict[concurrent.futures.Future[None], _Group] = {}
-        look_again_s = 0.0
+        tree = Tree(paths, poll_s=self._poll_s, events=self._events) if self._watch else None
+        if tree is None:
+            groups.extend(self._new_groups(*find(paths), {}, outcomes))
+        polls = Pace(self._poll_s)
         pool = concurrent.futures.ThreadPoolExecutor(self._parallel, thread_name_prefix="sync")
         try:
             while not self._stop.is_set():
-                now_s = time.monotonic()
-                if now_s >= look_again_s and (self._watch or not self._seen):
-                    look_again_s = now_s + LOOK_EVERY_S
+                found = tree.look() if tree is not None else None
+                if found is not None:
                     busy = {run.log: run for group in (*groups, *working.values()) for run in group.logs}
-                    groups.extend(self._new_groups(paths, busy, outcomes))
-                for group in [group for group in groups if group.due_s <= now_s]:
+                    groups.extend(self._new_groups(found.logs, found.unusable, busy, outcomes))
+                for group in self._due(groups, polls):
                     if len(working) < self._parallel:
                         groups.remove(group)
                         working[pool.submit(self._visit_group, group, outcomes)] = group
@@ -187,13 +216,23 @@ class Service:
                     group = working.pop(future)
                     future.result()
                     if group.logs:
-                        group.due_s = time.monotonic() + VISIT_EVERY_S
                         groups.append(group)
         finally:
             self._stop_if_broken(working)
+            if tree is not None:
+                tree.close()
             pool.shutdown(wait=True)
             for group in [*groups, *working.values()]:
                 group.close()
+
+    def _due(self, groups: Iterable[_Group], polls: Pace) -> List[_Group]:
+        """Return the runs that are to be visited now: it is time, or their logs have grown."""
+        now_s = time.monotonic()
+        if not self._live or not polls.is_due():
+            return [group for group in groups if group.due_s <= now_s]
+        due = [group for group in groups if group.due_s <= now_s or group.has_news(now_s)]
+        polls.done()
+        return due
 
     def _stop_if_broken(self, working: Iterable[object]) -> None:
         if list(working):
@@ -202,17 +241,23 @@ class Service:
     # ---- which runs
 
     def _new_groups(
-        self, paths: Sequence[str], busy: Mapping[Log, RunSync], outcomes: Dict[Log, Outcome]
+        self,
+        logs: Sequence[Log],
+        unusable: Optional[Sequence[Unusable]],
+        busy: Mapping[Log, RunSync],
+        outcomes: Dict[Log, Outcome],
     ) -> List[_Group]:
         """Return the runs that have something to do; those that are not wanted have their outcome at once.
 
         Args:
+            logs, unusable: What paths mean; see discover.py.  If `unusable` is None, there are others too.
             busy: What is at work; it is told of the segments that have come since.
         """
         fresh: List[Log] = []
         n_bytes = 0
-        logs, unusable = find(paths)
-        self._tell_unusable(unusable, bool(logs), outcomes)
+        if unusable is not None:
+            self._tell_unusable(unusable, bool(logs), outcomes)
+            self._forget_gone({*logs, *busy})
         for log in logs:
             if log in busy or not self._selection.wanted(log):
                 continue
@@ -233,7 +278,10 @@ class Service:
                 self._done(outcomes, self._without_run(log))
                 continue
             fresh.append(log)
-            n_bytes += os.path.getsize(log.path)
+            with contextlib.suppress(OSError):  # gone already
+                n_bytes += os.path.getsize(log.path)
+        if not fresh:
+            return []
         groups = [
             _Group([self._run_sync(log, others) for log, others in run]) for run in self._runs_of(fresh, busy)
         ]
@@ -246,6 +294,11 @@ class Service:
             n_logs = sum(len(group.logs) for group in groups)
             self._emit("found", {"n_logs": n_logs, "n_runs": len(groups), "n_bytes": n_bytes})
         return groups
+
+    def _forget_gone(self, there: AbstractSet[Log]) -> None:
+        """Forget logs whose directories were moved or removed since they were seen."""
+        for log in [log for log in self._seen if log not in there and not log.path.exists()]:
+            del self._seen[log]
 
     def _tell_unusable(
         self, unusable: Sequence[Unusable], are_others: bool, outcomes: Dict[Log, Outcome]
@@ -347,12 +400,21 @@ class Service:
 
     def _visit_group(self, group: _Group, outcomes: Dict[Log, Outcome]) -> None:
         """Visit the logs of a run in turn, as far as that goes now; what is done is taken off the group."""
+        began_s = time.monotonic()
+        try:
+            self._visit_logs(group, outcomes)
+        finally:
+            group.visited(began_s, time.monotonic())
+
+    def _visit_logs(self, group: _Group, outcomes: Dict[Log, Outcome]) -> None:
         for run in list(group.logs):
             if self._stop.is_set():
                 return
             outcome = self._visit(run)
-            if self._live and self._goes_on(outcome):
+            if self._live and self._goes_on(outcome, group):
                 outcomes[run.log] = outcome
+                if outcome.status is not Status.RUNNING or len(self._leases) > MAX_OPEN:
+                    run.close()
                 if group.waits_for(run):
                     return
                 continue
@@ -366,15 +428,28 @@ class Service:
                 group.logs.clear()
                 return
 
-    def _goes_on(self, outcome: Outcome) -> bool:
-        """Say whether a log that is followed is to be looked at again."""
-        if outcome.status is not Status.EMPTY:
+    def _goes_on(self, outcome: Outcome, group: _Group) -> bool:
+        """Say whether a log that is followed is to be looked at again; if there is trouble, a while later."""
+        if outcome.status is Status.EMPTY:
+            return not has_ended(outcome.log.path, None, self._options.assume_dead_after_s, time.time())
+        if outcome.status is not Status.LOCKED and outcome.exit_code != TransientError.exit_code:
+            group.troubles.pop(outcome.log, None)
             return outcome.status is Status.RUNNING
-        return not has_ended(outcome.log.path, None, self._options.assume_dead_after_s, time.time())
+        now_s = time.monotonic()
+        trouble = group.troubles.setdefault(outcome.log, _Trouble(now_s))
+        if now_s - trouble.since_s >= self._patience_s:
+            return False
+        wait_s = trouble.next_wait_s()
+        if trouble.n_attempts % TELL_EVERY == 1:
+            fields = {"log": outcome.log.shown, "operation": "sync", "error": outcome.reason}
+            self._emit("waiting", {**fields, "wait_s": round(wait_s, 1)})
+        return True
 
     def _visit(self, run: RunSync) -> Outcome:
         try:
-            return run.visit()
+            if self._live and not run.log.path.exists():
+                return Outcome(run.log, Status.SKIPPED, "the log was moved or removed")
+            return run.visit(SLICE_S if self._live else math.inf)
         except Interrupted as error:
             reason = "the next sync goes on from what was acknowledged"
             return Outcome(run.log, Status.INTERRUPTED, reason, error.exit_code)
@@ -391,7 +466,9 @@ class Service:
 
     def _done(self, outcomes: Dict[Log, Outcome], outcome: Outcome) -> None:
         outcomes[outcome.log] = outcome
-        self._seen.setdefault(outcome.log, _Seen()).settle(outcome)
+        self._seen.setdefault(outcome.log, _Seen()).settle(outcome.log)
+        if self._live and not outcome.log.path.exists():
+            self._seen.pop(outcome.log, None)
         fields = {
             "log": outcome.log.shown,
             "status": outcome.status.value,
@@ -434,11 +511,35 @@ _UNFINISHED = (Status.FAILED, Status.LOCKED, Status.RUNNING)
 
 
 class _Group:
-    """The logs of one run that are still to be synced, in order."""
+    """The logs of one run that are still to be synced, in order.
+
+    Attributes:
+        due_s: When it is to be visited in any case; by the monotonic clock, as all times here.
+        troubles: The logs that could not be uploaded at the last visit, though they may be later.
+    """
 
     def __init__(self, logs: Sequence[RunSync]) -> None:
         self.logs: List[RunSync] = list(logs)
-        self.due_s = 0.0  # monotonic
+        self.due_s = 0.0
+        self.troubles: Dict[Log, _Trouble] = {}
+        self._resting_until_s = 0.0
+
+    def has_news(self, now_s: float) -> bool:
+        """Say whether a visit is worth while before it is due."""
+        if now_s < self._resting_until_s:
+            return False
+        try:
+            return any(run.has_news() for run in self.logs if run.log not in self.troubles)
+        except OSError:
+            return True
+
+    def visited(self, began_s: float, ended_s: float) -> None:
+        """Plan the next visit; a server that is slow, or asks for patience, gets as long a rest."""
+        self._resting_until_s = ended_s + (ended_s - began_s)
+        waits = [self.troubles[run.log].wait_s for run in self.logs if run.log in self.troubles]
+        if len(waits) < len(self.logs):
+            waits.append(0.0 if any(run.is_behind for run in self.logs) else VISIT_EVERY_S)
+        self.due_s = ended_s + min(waits, default=0.0)
 
     def waits_for(self, run: RunSync) -> bool:
         """Say whether there are logs that have to wait until `run` is through."""
@@ -450,25 +551,35 @@ class _Group:
             run.close()
 
 
+class _Trouble:
+    """A followed log that cannot be uploaded now: since when, and how long until the next attempt."""
+
+    def __init__(self, since_s: float) -> None:
+        self.since_s = since_s
+        self.n_attempts = 0
+        self.wait_s = 0.0
+
+    def next_wait_s(self) -> float:
+        """Count an attempt; return how long to wait: twice as long each time, and not all at one moment."""
+        first_s, highest_s = RETRY_EVERY_S
+        self.wait_s = random.uniform(0.5, 1.0) * min(highest_s, first_s * 2.0 ** min(self.n_attempts, 20))
+        self.n_attempts += 1
+        return self.wait_s
+
+
 class _Seen:
     """What is known of a log that was looked at."""
 
     def __init__(self) -> None:
         self.first: Optional[Peek] = None
         self._was: Tuple[int, ...] = ()  # size and time of change when it was settled
-        self._retry_at_s = math.inf  # monotonic
-        self._retry_after_s = RETRY_EVERY_S[0]
 
-    def settle(self, outcome: Outcome) -> None:
-        """Note what became of it: it is due when it changes, or after a while if the trouble may pass."""
-        self._was = _signature(outcome.log)
-        self._retry_at_s = math.inf
-        if outcome.status is Status.LOCKED or outcome.exit_code == TransientError.exit_code:
-            self._retry_at_s = time.monotonic() + self._retry_after_s
-            self._retry_after_s = min(2 * self._retry_after_s, RETRY_EVERY_S[1])
+    def settle(self, log: Log) -> None:
+        """Note that it is done with, until it changes."""
+        self._was = _signature(log)
 
     def is_due(self, log: Log) -> bool:
-        return time.monotonic() >= self._retry_at_s or _signature(log) != self._was
+        return _signature(log) != self._was
 
 
 def _signature(log: Log) -> Tuple[int, ...]:

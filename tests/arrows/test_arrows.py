@@ -152,7 +152,7 @@ def test_each_dependency_has_one_home() -> None:
     homes = {
         "requests": {"wandb_sync/transport/http.py"},
         "tenacity": {"wandb_sync/transport/retry.py"},
-        "watchdog": {"wandb_sync/follow.py"},
+        "watchdog": {"wandb_sync/watch.py"},
         "zstandard": {"wandb_sync/compress.py"},
         "sqlalchemy": {"wandb/server"},
         "starlette": {"wandb/server"},

@@ -19,7 +19,7 @@ from simulated_server import Answer, Cut, SimulatedServer
 from wandb.errors import UsageError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, service as service_module
+from wandb_sync import batching, run_sync, service as service_module, watch as watch_module
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
 from wandb_sync.run_sync import RunOptions, Status
@@ -509,8 +509,8 @@ def test_a_resumed_run_that_is_interrupted_continues_by_its_own_count(
 def test_a_watch_lets_the_segment_that_comes_later_have_the_last_word(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("VISIT_EVERY_S", "LOOK_EVERY_S"):
-        monkeypatch.setattr(service_module, name, 0.05)
+    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     first = LogBuilder(tmp_path / "w", directory="offline-run-1-abc").rows(
         3
     )  # by a process we know nothing of
@@ -828,7 +828,7 @@ def test_watching_finds_runs_that_begin_later(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
-    monkeypatch.setattr(service_module, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     LogBuilder(tmp_path / "w", "first").rows(1).exit(0)
     stop = threading.Event()
 
@@ -852,7 +852,7 @@ def test_watching_waits_for_a_directory_and_outlives_it(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
-    monkeypatch.setattr(service_module, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     stop = threading.Event()
     events: Events = []
 
