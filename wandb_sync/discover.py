@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb import env, settings_file
+from wandb import env, live_file, settings_file
 from wandb.errors import UsageError
 
 LOG_SUFFIX = ".wandb"
@@ -59,6 +59,7 @@ class Sidecars(NamedTuple):
     lease: Path
     synced: Path
     syncstate: Path
+    live: Path
 
 
 def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
@@ -77,6 +78,7 @@ def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
         base.with_name(name + ".lease"),
         base.with_name(name + ".synced"),
         base.with_name(name + ".syncstate"),
+        base.with_name(name + live_file.SUFFIX),
     )
 
 

@@ -413,6 +413,7 @@ class RunSync:
             self._push(session)
         if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
             self._drive(session.keep_alive())
+            self._progress(session)
         if session.is_asked_to_stop and not self._has_told_stop:
             self._has_told_stop = True
             self._emit("stop_asked", {"log": self.log.shown})

@@ -18,6 +18,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    TYPE_CHECKING,
     Tuple,
     Type,
     Union,
@@ -39,6 +40,10 @@ from wandb.sdk.wandb_metric import Metric, parse_definition
 from wandb.sdk.wandb_settings import check
 from wandb.sdk.wandb_summary import Summary
 from wandb.term import termlog, termwarn
+
+if TYPE_CHECKING:
+    from wandb.live_file import News
+    from wandb.sdk.online import Online
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
 DEFAULT_ALERT_WAIT_S = 60.0  # as in wandb
@@ -189,6 +194,8 @@ class Run:
         self._closed = ""
         self._exit_code: Optional[int] = None
         self._late_files: Dict[str, bool] = {}
+        self._online: Optional[Online] = None
+        self._url = ""
 
     # ---- recording
 
@@ -383,6 +390,9 @@ class Run:
         self._on_finished(self)
         if not quiet and self._directory is not None:
             self._print_end(self._directory.path)
+        if self._online is not None:
+            by_signal = code in _PREEMPTED
+            self._guarded("finish", lambda: self._online.finish(by_signal=by_signal, quiet=bool(quiet)))
         if failure is not None:
             raise failure
 
@@ -481,13 +491,29 @@ class Run:
     @property
     def url(self) -> Optional[str]:
         """The address of the run's page; None while no server is known to have it."""
-        return None
+        return self._url or None
 
-    project_url = sweep_url = url
+    @property
+    def project_url(self) -> Optional[str]:
+        """The address of the project's page; None as `url`."""
+        return self._url.rpartition("/runs/")[0] or None
+
+    @property
+    def sweep_url(self) -> Optional[str]:
+        """The address of the sweep's page; None as `url`, or without a sweep."""
+        return f"{self.project_url}/sweeps/{self.sweep_id}" if self._url and self.sweep_id else None
 
     def get_url(self) -> Optional[str]:
         """Return `url`."""
         return self.url
+
+    def get_project_url(self) -> Optional[str]:
+        """Return `project_url`."""
+        return self.project_url
+
+    def get_sweep_url(self) -> Optional[str]:
+        """Return `sweep_url`."""
+        return self.sweep_url
 
     @property
     def dir(self) -> str:
@@ -605,6 +631,19 @@ class Run:
             self.finish(exit_code)
         except LogWriteError as error:  # on_error="raise", and nobody left to raise it to
             self._guard.swallow("finish", error)
+        except KeyboardInterrupt:  # it ended the wait for the upload, and the process ends anyway
+            pass
+
+    def _go_online(self, online: Online) -> None:
+        self._online = online
+        self._guarded("init", online.start)
+
+    def _learn(self, news: News) -> None:
+        """Take over what the server calls the run, as far as the user has not said it."""
+        identity = self._identity
+        identity.entity = identity.entity or news.entity
+        identity.name = identity.name or news.name or None
+        self._url = news.url
 
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
@@ -616,6 +655,8 @@ class Run:
             self._close(f"belongs to its parent process {os.getppid()}; call wandb.init() in the child")
             if self._observers is not None:
                 self._observers.forget()
+            if self._online is not None:
+                self._online.forget()
             self._backend.forget()
 
     # ---- inside
@@ -720,6 +761,8 @@ class Run:
             termlog("Run summary:")
             for line in lines[:MAX_SUMMARY_LINES]:
                 termlog(line)
+        if self._online is not None:
+            return
         termlog("You can sync this run to the cloud by running:")
         termlog(f"wandb sync {path}")
 
