@@ -1,4 +1,4 @@
-"""What the syncer of an online run tells whoever records it: one small file beside the log.  Standard library.
+"""What the syncer of an online run tells whoever records it: one small file beside the log.
 
 Spec: schema/checkpoint/FORMAT.md, "Live".  Both halves know it; nothing else goes between them but the log.
 

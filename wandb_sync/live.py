@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _find_packages() -> None:
-    """Let our packages be found, and nothing that happens to lie beside this file or where we were started."""
+    """Let our packages be found, and nothing that lies beside this file or where we were started."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if path and os.path.abspath(path) != here]
     root = os.path.dirname(here)

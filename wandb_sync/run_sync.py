@@ -236,7 +236,7 @@ class RunSync:
         self._reset()
 
     def has_news(self) -> bool:
-        """Say, for a few system calls, whether a visit is worth while: the log has changed, or its writer died.
+        """Say whether a visit is worth while: the log has changed, or its writer died.  A few system calls.
 
         Raises:
             OSError: The log is gone.
@@ -258,7 +258,7 @@ class RunSync:
         self.is_behind = False
         stamp = log_stamp(self.log.path)
         if self._stamp and stamp[:2] != self._stamp[:2]:
-            self._close_log()  # a newer copy was put in the place of the log: the checkpoint says how far it is
+            self._close_log()  # a newer copy is in its place; the checkpoint says how much of it is uploaded
         self._stamp = stamp
         self._first = self._first or peek(self.log.path)
         if self._first is None:

@@ -144,8 +144,8 @@ class Service:
             watch: Whether, beyond that, new runs are looked for until somebody stops us.
             poll_s: How often logs that are followed are looked at, in seconds.
             events: Whether a watch uses the kernel's events where they can be.
-            patience_s: For how long a followed run that cannot be uploaded now is tried again and again; None:
-                for ever when watching, else not at all.
+            patience_s: How long a followed run that cannot be uploaded now is tried again and again; None: for
+                ever when watching, else not at all.
             emit: Gets what happens, by event name, from any thread but never from two at once.
             stop: Ends the work when set, at the next request.
         """

@@ -4,8 +4,8 @@
     quick look      names that are new in the directories that hold run directories: what makes it quick
     events          of the kernel, through watchdog: have the quick look come at once
 
-Rule 1: what is dear is done seldom: no kind of look takes more than SHARE of the time.  Ten thousand idle run
-        directories cost next to nothing.
+Rule 1: what is dear is done seldom: no kind of look takes more than CPU_SHARE of a core, or TIME_SHARE of the
+        time where a file system answers slowly.  Ten thousand idle run directories cost next to nothing.
 Rule 2: quick looks and events only hasten what the next thorough look finds anyway.
 Rule 3: events are asked for where the kernel sees every change.  On a network file system it does not see
         those of other hosts, so there the names are read at every look.
@@ -22,7 +22,7 @@ import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -38,31 +38,38 @@ from wandb.file_systems import may_hang
 from wandb_sync.discover import LOG_SUFFIX, Log, Unusable, default_directory, find, logs_in
 
 LOOK_EVERY_S = 30.0  # thoroughly, in a tree that is small enough for it
-SHARE = 0.01  # of the time, at most, for each kind of look
+CPU_SHARE = 0.01  # at most, for each kind of look
+TIME_SHARE = 0.2
 EXPECT_FOR_S = 60.0  # how long a new directory without a log is looked at at every poll
 
 
 class Pace:
-    """When it is time to do something again: regularly, but never for more than SHARE of the time."""
+    """When it is time to do something again: regularly, but not more of it than the shares allow."""
 
-    def __init__(self, every_s: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, every_s: float) -> None:
         self._every_s = every_s
-        self._monotonic = monotonic
-        self._began_s = 0.0
         self._due_s = 0.0
+        self._began = (0.0, 0.0)  # by the clock, and by the thread's use of the processor
 
     def is_due(self) -> bool:
         """Say whether it is time; if so, it begins now."""
-        now_s = self._monotonic()
+        now_s = time.monotonic()
         if now_s < self._due_s:
             return False
-        self._began_s = now_s
+        self._began = (now_s, time.thread_time())
         return True
 
-    def done(self) -> None:
-        """Say that it is done for this time."""
-        now_s = self._monotonic()
-        self._due_s = max(self._began_s + self._every_s, now_s + (now_s - self._began_s) / SHARE)
+    def done(self, cpu_s: Optional[float] = None) -> None:
+        """Say that it is done for this time.
+
+        Args:
+            cpu_s: What it took of the processor; None: what the calling thread has used since.
+        """
+        now_s = time.monotonic()
+        began_s, began_cpu_s = self._began
+        cpu_s = time.thread_time() - began_cpu_s if cpu_s is None else cpu_s
+        rest_s = max(cpu_s / CPU_SHARE, (now_s - began_s) / TIME_SHARE)
+        self._due_s = max(began_s + self._every_s, now_s + rest_s)
 
 
 class Found(NamedTuple):
@@ -93,7 +100,7 @@ class Tree:
         self._quick = Pace(poll_s)
         self._events = _Events() if events else None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="look")
-        self._finding: Optional[Future[Tuple[List[Log], List[Unusable]]]] = None
+        self._finding: Optional[Future[Tuple[Found, float]]] = None
         self._parents: Dict[str, _Parent] = {}
         self._expected: Dict[str, float] = {}  # new directory without a log -> until when it is looked at
 
@@ -103,16 +110,16 @@ class Tree:
         Never blocks for long.
         """
         if self._finding is not None and self._finding.done():
-            finding, self._finding = self._finding, None
-            self._thorough.done()
-            return Found(*finding.result())
+            (found, cpu_s), self._finding = self._finding.result(), None
+            self._thorough.done(cpu_s)
+            return found
         fresh: List[Log] = []
         if (self._events is not None and self._events.take()) or self._quick.is_due():
             fresh = self._look_quickly()
             self._quick.done()
         # After the quick look, which tells what comes from then on: nothing can come in between.
         if self._finding is None and self._thorough.is_due():
-            self._finding = self._pool.submit(find, self._paths)
+            self._finding = self._pool.submit(self._look_thoroughly)
         return Found(fresh) if fresh else None
 
     def close(self) -> None:
@@ -120,6 +127,11 @@ class Tree:
         self._pool.shutdown(wait=True)
         if self._events is not None:
             self._events.close()
+
+    def _look_thoroughly(self) -> Tuple[Found, float]:
+        began_s = time.thread_time()
+        found = Found(*find(self._paths))
+        return found, time.thread_time() - began_s
 
     def _look_quickly(self) -> List[Log]:
         now_s = time.monotonic()

@@ -1,7 +1,7 @@
 """The syncer of a run that is recorded online: how it is started, and what it says.
 
-It is a program of its own (wandb_sync/live.py): it knows the run directory and nothing else of us, and lets go
-of us as soon as it runs.  What it says stands in a small file beside the log (wandb/live_file.py).
+It is a program of its own (wandb_sync/live.py): it knows the run directory and nothing else of us, and lets
+go of us as soon as it runs.  What it says stands in a small file beside the log (wandb/live_file.py).
 
 Rule 1: nothing of it is imported here, and no descriptor, terminal or group of processes is shared with it.
 Rule 2: a credential goes to it through its environment, never as an argument or a file.

@@ -79,8 +79,11 @@ class Online:
             termwarn("The server has not answered yet. The run is recorded, and uploaded when it does.")
         threading.Thread(target=self._watch, name="wandb-online", daemon=True).start()
 
-    def finish(self, *, by_signal: bool, quiet: bool) -> None:
+    def finish(self, by_signal: bool, quiet: bool) -> None:
         """Wait for the upload, and tell how it ended.
+
+        Args:
+            by_signal: Whether a signal ends the process, and another one may soon do it for good.
 
         Raises:
             KeyboardInterrupt: Somebody does not want to wait; it was told how to go on.

@@ -391,8 +391,7 @@ class Run:
         if not quiet and self._directory is not None:
             self._print_end(self._directory.path)
         if self._online is not None:
-            by_signal = code in _PREEMPTED
-            self._guarded("finish", lambda: self._online.finish(by_signal=by_signal, quiet=bool(quiet)))
+            self._guarded("finish", self._online.finish, code in _PREEMPTED, bool(quiet))
         if failure is not None:
             raise failure
 
