@@ -123,6 +123,12 @@ def torn_file_header(log: Log) -> None:
     log.readable_to = 0
 
 
+def zeros_only(log: Log) -> None:
+    """A power cut has left the length of the file and none of its bytes."""
+    log.data[:] = bytes(40_000)
+    log.readable_to = 0
+
+
 def one_record(log: Log) -> None:
     log.record(row(1))
 
@@ -338,6 +344,7 @@ OURS: Dict[str, Callable[[Log], None]] = {
         empty,
         nothing,
         torn_file_header,
+        zeros_only,
         one_record,
         every_size,
         three_blocks,

@@ -4,16 +4,21 @@ import wandb_sync
 
 report = wandb_sync.sync(["wandb/offline-run-20260102_030405-abc"])
 report.exit_code, report.outcomes
+
+run = wandb_sync.read("wandb/latest-run")    # no server is needed to look at what was recorded
+run.config, run.summary, [row.values for row in run.history(keys=["loss"], last=10)]
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+import os
+from typing import TYPE_CHECKING, Any, Sequence, Union
 
 if TYPE_CHECKING:
-    from wandb_sync.service import Report
+    from wandb_sync.outcomes import Report
+    from wandb_sync.reading import RecordedRun
 
-__all__ = ["sync"]
+__all__ = ["read", "sync"]
 
 
 def sync(paths: Sequence[str] = (), *, base_url: str = "", api_key: str = "", **options: Any) -> Report:
@@ -41,3 +46,24 @@ def sync(paths: Sequence[str] = (), *, base_url: str = "", api_key: str = "", **
         return Service(transport, base_url, RunOptions(**options)).run(paths)
     finally:
         transport.close()
+
+
+def read(
+    run: Union[str, os.PathLike[str]], *, follow: bool = False, step_policy: str = "drop"
+) -> RecordedRun:
+    """Return a recorded run as typed records; finished, running, killed or damaged.  See wandb_sync/reading.py.
+
+    Args:
+        run: A run directory (all segments of its run that lie beside it are read), a .wandb file (only
+            that), the id of a run below ./wandb, or the first characters of one.
+        follow: Whether iterating waits for what is still to be written, until the run has ended.
+        step_policy: What becomes of rows whose step goes back, as in `wandb sync`: drop, keep or rewind.
+
+    Raises:
+        UsageError: There is no such run, or more than one.
+        LogError: The log cannot be read, or is none.
+    """
+    from wandb_sync.reading import RecordedRun
+    from wandb_sync.run_lookup import find_run
+
+    return RecordedRun(find_run(os.fspath(run)), follow=follow, step_policy=step_policy)

@@ -6,6 +6,7 @@ nothing else; scripts written for any version go on running.
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import os
 import signal
@@ -171,7 +172,8 @@ def main() -> None:
 
 def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
     from wandb_sync.run_sync import RunOptions
-    from wandb_sync.service import Selection, Service
+    from wandb_sync.selection import Selection
+    from wandb_sync.service import Service
     from wandb_sync.session import Target, Wishes
 
     stop = threading.Event()
@@ -231,7 +233,7 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
     if flags["dry_run"]:
         _tell_plan(report, transport, reporter)
     if terminated:
-        report = report._replace(interrupt_code=EXIT_TERMINATED)
+        report = dataclasses.replace(report, interrupt_code=EXIT_TERMINATED)
     reporter.end(report)
     return report.exit_code
 

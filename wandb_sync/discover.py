@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -22,6 +23,7 @@ from wandb import env, live_file, settings_file
 from wandb.errors import UsageError
 
 LOG_SUFFIX = ".wandb"
+_RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
 
 
 class Log(NamedTuple):
@@ -127,6 +129,19 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
 def logs_in(directory: Path) -> List[Log]:
     """Return the logs in a run directory; none if it is no such thing, or not there."""
     return _unique(_logs_in(directory))
+
+
+def directories_by_run(tree: Path) -> Dict[str, List[str]]:
+    """Return the names of run directories by the run that they may be of.
+
+    "...-x-1" may be the second of "x" or the first of "x-1".  What was renamed is under "".
+    """
+    found: Dict[str, List[str]] = {}
+    for path in _entries(tree):
+        match = _RUN_DIRECTORY.match(path.name)
+        for run_id in set(match.groups()) if match else ("",):
+            found.setdefault(run_id, []).append(path.name)
+    return found
 
 
 def default_directory(working_dir: Path) -> Path:

@@ -17,8 +17,9 @@ from wandb.errors import AuthenticationError, Error, LeaseHeld, TransientError
 from wandb.live_file import News
 from wandb_sync.cli import chosen_base_url, find_key
 from wandb_sync.discover import Log
-from wandb_sync.run_sync import Outcome, Status
-from wandb_sync.service import Selection, Service
+from wandb_sync.outcomes import Outcome, Status
+from wandb_sync.selection import Selection
+from wandb_sync.service import Service
 from wandb_sync.transport.base import Request
 from wandb_sync.transport.http import HttpTransport
 from wandb_sync.transport.retry import Retry

@@ -16,7 +16,7 @@ from typing import Any, Dict, Mapping, Optional, Protocol
 
 import click
 
-from wandb_sync.service import Report
+from wandb_sync.outcomes import Report
 
 SCHEMA_VERSION = 1
 

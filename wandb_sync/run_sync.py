@@ -14,7 +14,6 @@ Rule 4: a segment that another one follows has ended, wherever its process is; i
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
 import math
 import os
@@ -23,9 +22,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
-
-from google.protobuf.message import DecodeError
+from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import (
     CheckpointMismatch,
@@ -58,6 +55,8 @@ from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
 from wandb_sync.lease import Lease
+from wandb_sync.outcomes import Emit, Outcome, Status
+from wandb_sync.segments import Peek, peek
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -73,37 +72,6 @@ HEARTBEAT_S = 30.0  # of silence, until the server is told that the run goes on;
 FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wandb collects them as long
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
-
-Emit = Callable[[str, Mapping[str, Any]], None]
-
-
-class Status(enum.Enum):
-    """What became of a run."""
-
-    SYNCED = "synced"  # everything is there, and proven
-    UPLOADED = (
-        "uploaded"  # everything that the log holds is there; it has no exit record: the process was killed
-    )
-    INCOMPLETE = "incomplete"  # there is what could be uploaded; something is missing, damaged or left out
-    RUNNING = "running"  # what was there is uploaded; the run goes on
-    UNCHANGED = "unchanged"  # nothing new since an earlier sync
-    SKIPPED = "skipped"  # not wanted: online, or marked by another client
-    EMPTY = "empty"  # the log says nothing of a run
-    LOCKED = "locked"  # another syncer is at work on it
-    INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
-    PLANNED = "planned"  # a dry run: it would be uploaded
-    FAILED = "failed"  # see the error
-
-
-class Outcome(NamedTuple):
-    """What became of a run, and why."""
-
-    log: Log
-    status: Status
-    reason: str = ""
-    exit_code: int = 0
-    url: str = ""
-    counts: Mapping[str, int] = {}
 
 
 class RunOptions(NamedTuple):
@@ -457,7 +425,7 @@ class RunSync:
             self._lost = list(entry.lost)
         self._transcript = Transcript()
         if session.console.n_lines:
-            self._replay_console(session.offset, session.console)
+            self._replay_console(session.offset)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -477,7 +445,7 @@ class RunSync:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
 
-    def _replay_console(self, end: int, restored: Console) -> None:
+    def _replay_console(self, end: int) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
         assert self._transcript is not None
         self._printed(self.log.path, self._transcript, end)
@@ -806,49 +774,6 @@ class RunSync:
         if status is Status.RUNNING:
             exit_code = 3
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
-
-
-class Peek(NamedTuple):
-    """What the first records of a log say."""
-
-    run_id: str
-    entity: str
-    project: str
-    started_s: float
-    is_ours: bool
-    previous: str = ""  # the segment before, as SegmentInfo has it
-    previous_end: int = 0
-    n_before: int = 0  # rows of earlier segments
-    is_rewound: bool = False  # it begins behind a step of the run itself
-
-
-def peek(log: Path) -> Optional[Peek]:
-    """Return what the first records of a log say; None if there is no run record among them.
-
-    Raises:
-        LogError: The log cannot be read.
-    """
-    is_ours = False
-    with Reader(log) as reader:
-        for number, event in enumerate(reader.events()):
-            if number > 10:
-                break
-            if not isinstance(event, Record):
-                continue
-            record = RecordMessage()
-            with contextlib.suppress(DecodeError):
-                record.ParseFromString(event.payload)
-            if record.HasField("header"):
-                is_ours = record.header.version_info.producer.startswith("wandb-ng")
-            if record.HasField("run"):
-                run = record.run
-                started_s = run.start_time.seconds + run.start_time.nanos / 1e9
-                segment = run.segment
-                who = (run.run_id, run.entity, run.project)
-                behind = (segment.previous, segment.previous_end, segment.begin.history)
-                is_rewound = run.branch_point.run == run.run_id
-                return Peek(*who, started_s, is_ours, *behind, is_rewound)
-    return None
 
 
 def is_damaged(log: Path) -> bool:

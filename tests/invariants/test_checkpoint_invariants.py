@@ -21,8 +21,9 @@ from simulated_server import Answer, Cut, SimulatedServer
 from wandb_sync import run_sync
 from wandb_sync.batching import HISTORY
 from wandb_sync.checkpoint import CheckpointFile
-from wandb_sync.run_sync import RunOptions, Status
-from wandb_sync.service import Report, Service
+from wandb_sync.outcomes import Report, Status
+from wandb_sync.run_sync import RunOptions
+from wandb_sync.service import Service
 from wandb_sync.transport.base import Request, Response
 
 BATCH_BYTES = 3000  # so that a log of 40 rows is several posts

@@ -19,11 +19,13 @@ from simulated_server import Answer, Cut, SimulatedServer
 from wandb.errors import UsageError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, service as service_module, watch as watch_module
+from wandb_sync import batching, run_sync, segments, visits, watch as watch_module
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
-from wandb_sync.run_sync import RunOptions, Status
-from wandb_sync.service import Report, Selection, Service
+from wandb_sync.run_sync import RunOptions
+from wandb_sync.outcomes import Report, Status
+from wandb_sync.selection import Selection
+from wandb_sync.service import Service
 from wandb_sync.session import Target, Wishes
 
 Events = List[Tuple[str, Mapping[str, Any]]]
@@ -509,7 +511,7 @@ def test_a_resumed_run_that_is_interrupted_continues_by_its_own_count(
 def test_a_watch_lets_the_segment_that_comes_later_have_the_last_word(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
     monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     first = LogBuilder(tmp_path / "w", directory="offline-run-1-abc").rows(
         3
@@ -650,7 +652,7 @@ def in_time(condition: Callable[[], bool]) -> bool:
 def test_a_lease_is_renewed_while_the_run_is_uploaded(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(1).exit(0)
     lease = log.path.with_name(log.path.name + ".lease")
     seen: List[bool] = []
@@ -668,7 +670,7 @@ def test_a_lease_is_renewed_while_the_run_is_uploaded(
 def test_whoever_finds_his_lease_taken_over_sends_no_more(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_batches: None
 ) -> None:
-    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(300).exit(0)
     lease = log.path.with_name(log.path.name + ".lease")
     service = Service(server, server.base_url)
@@ -680,7 +682,7 @@ def test_whoever_finds_his_lease_taken_over_sends_no_more(
         if n == 2:
             before.append(checkpoint.read_bytes())
             lease.write_text('{"nonce": "theirs"}')
-            noticed.append(in_time(lambda: service._leases[0].is_lost))
+            noticed.append(in_time(lambda: service._visits.leases[0].is_lost))
 
     server.fail = take_over
     report = service.run([str(log.directory)])
@@ -804,7 +806,7 @@ def test_a_stop_lets_the_post_under_way_be_acknowledged_and_kept_and_sends_no_ot
 def test_a_live_run_is_followed_until_it_ends(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
     log = LogBuilder(tmp_path / "w").rows(1)
     finished = LogBuilder(tmp_path / "w", "other").rows(2).exit(0)
 
@@ -827,7 +829,7 @@ def test_a_live_run_is_followed_until_it_ends(
 def test_watching_finds_runs_that_begin_later(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
     monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     LogBuilder(tmp_path / "w", "first").rows(1).exit(0)
     stop = threading.Event()
@@ -851,7 +853,7 @@ def test_watching_finds_runs_that_begin_later(
 def test_watching_waits_for_a_directory_and_outlives_it(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
     monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     stop = threading.Event()
     events: Events = []
@@ -897,6 +899,7 @@ def test_the_log_is_read_from_the_checkpoint_on_and_not_from_its_begin(
             super().__init__(path, offset)
 
     monkeypatch.setattr(run_sync, "Reader", Spy)
+    monkeypatch.setattr(segments, "Reader", Spy)
     log.rows(1).exit(0)
     sync(server, log.directory)
     assert offsets.count(0) == 1 and end in offsets  # the one from 0 reads the first records: whose run it is

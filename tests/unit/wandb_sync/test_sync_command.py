@@ -18,7 +18,7 @@ from simulated_server import API_KEY, Answer, SimulatedServer
 from wandb import errors
 from wandb_sync.cli import default_base_url, sync
 from wandb_sync.report import HumanReporter
-from wandb_sync.run_sync import Status
+from wandb_sync.outcomes import Status
 
 README = Path(__file__).resolve().parents[3] / "wandb_sync" / "README.md"
 
