@@ -138,6 +138,7 @@ class Chooser:
             run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
             by_run.setdefault(run, []).append(log)
         beside: Dict[Path, Dict[str, List[str]]] = {}
+        is_fresh = set(fresh)
         for log in fresh:
             first = self._seen[log].first
             if log.is_named and first is not None:
@@ -155,7 +156,7 @@ class Chooser:
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
                 others = Others(before, after, ends.get(name(log), 0))
-                if log in fresh:
+                if log in is_fresh:
                     wanted.append((log, firsts[log], others))
                 elif log in busy:
                     busy[log].others = others

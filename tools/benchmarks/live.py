@@ -21,6 +21,9 @@ from benchmarks.process_tree import CpuMeter
 from benchmarks.sync import LOCAL, Server
 from benchmarks.tables import Table, Target
 
+from wandb.transaction_log.reader import read_records
+from wandb.transaction_log.writer import Writer
+
 OURS, WATCHED, REAL = "wandb-ng, online", "wandb-ng, offline, --watch", "wandb 0.31, online"
 TURN_S = 0.02
 MAX_LATENCY_S = 2.0
@@ -122,11 +125,16 @@ def _idle(place: BenchPlace, n_runs: int, seconds: float) -> Table:
     work = place.directory()
     place.run([sys.executable, CHILDREN / "write_runs.py", 1, 20], cwd=work)
     (log,) = work.glob("wandb/offline-run-*/*.wandb")
+    payloads = [record.payload for record in read_records(log)]
     for number in range(n_runs):
-        directory = work / "wandb" / f"offline-run-20260101_000000-idle{number}"
+        run_id = f"b{number:05}"  # as long as the one it is a copy of
+        directory = work / "wandb" / f"offline-run-20260101_000000-{run_id}"
         (directory / "files").mkdir(parents=True)
-        shutil.copy(log, directory / log.name)
-        (directory / (log.name + ".synced")).touch()
+        copy = Writer.create(directory / f"run-{run_id}.wandb")
+        for payload in payloads:
+            copy.write(payload.replace(b"bench0", run_id.encode()))
+        copy.close()
+        (directory / f"run-{run_id}.wandb.synced").touch()
     shutil.rmtree(log.parent)
     server = Server(place, LOCAL)
     environ = place.environ(WANDB_BASE_URL=server.base_url, WANDB_API_KEY=server.api_key)
