@@ -9,7 +9,6 @@ Rule: these functions only say where to begin to read.  What is read from there 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Tuple
 
@@ -18,6 +17,7 @@ from google.protobuf.message import DecodeError
 from wandb.errors import LogError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.format import BLOCK_BYTES
+from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import NO_BEGINNING, Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 
@@ -34,7 +34,7 @@ def log_size(path: Path) -> int:
         LogError: It cannot be looked at.
     """
     try:
-        return os.stat(path).st_size
+        return size(path)
     except OSError as error:
         raise LogError(f"{path}: cannot be read: {error.strerror}") from error
 

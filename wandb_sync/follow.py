@@ -16,6 +16,7 @@ from typing import Optional, Tuple
 
 from wandb.proto.record_pb2 import RunRecord
 from wandb.processes import Life, ProcessId, life_of
+from wandb.transaction_log.log_file import on_disk, status
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
 POLL_EVERY_S = 1.0  # how often a followed log is looked at: see `log_stamp`
@@ -31,7 +32,7 @@ def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, n
     if life is not Life.UNKNOWN:
         return life is Life.DEAD
     try:
-        return now_s - os.stat(log).st_mtime >= assume_dead_after_s
+        return now_s - status(log).st_mtime >= assume_dead_after_s
     except OSError:
         return True
 
@@ -45,12 +46,12 @@ def log_stamp(log: Path) -> Tuple[int, ...]:
     Raises:
         OSError: There is no such log.
     """
-    fd = os.open(log, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    fd = os.open(on_disk(log), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
-        status = os.fstat(fd)
+        found = os.fstat(fd)
     finally:
         os.close(fd)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def writer_life(run: Optional[RunRecord]) -> Life:

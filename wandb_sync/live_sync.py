@@ -10,20 +10,23 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 from wandb import env, live_file
 from wandb.errors import AuthenticationError, Error, LeaseHeld, TransientError
 from wandb.live_file import News
-from wandb_sync.cli import chosen_base_url, find_key
+from wandb_sync.engine import default_base_url, find_key
 from wandb_sync.discover import Log
 from wandb_sync.outcomes import Outcome, Status
 from wandb_sync.selection import Selection
 from wandb_sync.service import Service
-from wandb_sync.transport.base import Request
-from wandb_sync.transport.http import HttpTransport
+from wandb_sync.transport.base import UPLOAD, Request
+from wandb_sync.transport.http import HttpTransport, checked_base_url
 from wandb_sync.transport.retry import Retry
-from wandb_sync.transport.throttle import Throttle
+from wandb_sync.transport.shared import Shared, place_for
+from wandb_sync.transport.stoppable import Stop
+from wandb_sync.transport.throttle import N_SHARED, Throttle
+from wandb_sync.transport.told import Told
 
 GIVE_UP_AFTER_S = 3600.0  # without success, since the log was last written to
 POLL_S = 0.5  # one log: that costs nothing, and `finish()` waits for it
@@ -47,7 +50,7 @@ class LiveSync:
         self._directory = directory
         self._log = log
         self._news = news
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._lock = threading.Lock()
         self._told_s = 0.0
 
@@ -70,7 +73,7 @@ class LiveSync:
     def _attempt(self) -> Outcome:
         """Follow the run as far as that goes now."""
         try:
-            base_url = chosen_base_url("")
+            base_url = checked_base_url(default_base_url(os.environ))
             return self._follow(base_url, find_key(base_url))
         except Error as error:
             return Outcome(Log(Path(self._log), self._log), Status.FAILED, str(error), error.exit_code)
@@ -78,7 +81,12 @@ class LiveSync:
     def _follow(self, base_url: str, key: str) -> Outcome:
         verify = False if env.is_true("WANDB_INSECURE_DISABLE_SSL") else None
         http = HttpTransport(base_url, key, verify=verify, stop=self._stop)
-        throttle = Throttle(http, sleep=self._stop.wait, tell=self._tell_waiting)
+        throttle = Throttle(
+            Told(http, self._tell_waiting),
+            shared=Shared(place_for(base_url), N_SHARED),
+            sleep=self._stop.wait,
+            tell=self._tell_waiting,
+        )
         transport = Retry(
             throttle,
             deadline_s=REQUEST_RETRY_S,
@@ -127,8 +135,9 @@ class LiveSync:
             self._tell(is_asked_to_stop=True)
         self._note(name, fields)
 
-    def _tell_waiting(self, request: Request, error: TransientError, wait_s: float) -> None:
-        self._tell(trouble=error.message)
+    def _tell_waiting(self, request: Request, error: TransientError, wait_s: Optional[float]) -> None:
+        if wait_s is not None or request.operation != UPLOAD:  # a large file is no trouble
+            self._tell(trouble=error.message)
         self._note("waiting", {"operation": request.operation, "error": error.message, "wait_s": wait_s})
 
     def _tell(self, **changed: Any) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from wandb.errors import LogError, UsageError
-from wandb_sync.discover import LOG_SUFFIX, Log, default_directory, find
+from wandb.transaction_log.format import LOG_SUFFIX
+from wandb_sync.discover import Log, default_directory, find
 from wandb_sync.segments import NOTHING, Peek, Segment, in_order, peek, recordings, run_of
 
 _MAX_NAMED = 5  # runs that an error names

@@ -24,12 +24,14 @@ from wandb.errors import (
     RejectedError,
     TransientError,
 )
+from wandb.transaction_log.log_file import is_there
 import wandb_sync.protocol as protocol
+import wandb_sync.batching as batching
 from wandb_sync.discover import Log
 from wandb_sync.follow import has_ended
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.run_sync import RunOptions, RunSync
+from wandb_sync.run_sync import RunSync
 from wandb_sync.selection import Segments
 from wandb_sync.transport.base import Transport
 
@@ -51,10 +53,9 @@ class Visits:
         self,
         transport: Transport,
         base_url: str,
-        options: RunOptions,
         *,
         live: bool,
-        patience_s: float,
+        patience_s: float = 0.0,
         emit: Emit,
         stop: threading.Event,
     ) -> None:
@@ -68,49 +69,56 @@ class Visits:
         """
         self._transport = transport
         self._base_url = base_url
-        self._options = options
         self._live = live
         self._patience_s = patience_s
         self._emit = emit
         self._stop = stop
         self._features: Optional[Mapping[str, bool]] = None
         self._features_lock = threading.Lock()
+        self._batch = batching.BatchSize()
         self.leases: List[Lease] = []
 
     def group(self, segments: Segments) -> Group:
         """Return the logs of a run, to be visited.  Nothing is read or sent."""
         return Group(
+            segments,
             [
                 RunSync(
                     log,
                     self._transport,
                     self._base_url,
-                    self._options,
+                    options,
                     structured_console=self._structured_console,
                     emit=self._emit,
                     first=first if first.run_id else None,
                     others=others,
                     leases=self.leases,
+                    batch=self._batch,
                     stop=self._stop,
                 )
-                for log, first, others in segments
-            ]
+                for log, first, others, options in segments
+            ],
         )
 
-    def visit(self, group: Group, note: Note) -> None:
-        """Visit the logs of a run in turn, as far as that goes now; what is done is taken off the group."""
+    def visit(self, group: Group, note: Note) -> bool:
+        """Visit the logs of a run in turn, as far as that goes now; what is done is taken off the group.
+
+        Returns:
+            True: it was visited.
+        """
         began_s = time.monotonic()
         try:
-            self._visit_logs(group, note)
+            self._visit_in_turn(group, note)
         finally:
             group.visited(began_s, time.monotonic())
+        return True
 
-    def _visit_logs(self, group: Group, note: Note) -> None:
+    def _visit_in_turn(self, group: Group, note: Note) -> None:
         for run in list(group.logs):
             if self._stop.is_set():
                 return
             outcome = self._visit_one(run)
-            if self._live and self._goes_on(outcome, group):
+            if self._live and self._goes_on(run, outcome, group):
                 note(outcome, False)
                 if outcome.status is not Status.RUNNING or len(self.leases) > MAX_OPEN:
                     run.close()
@@ -127,10 +135,10 @@ class Visits:
                 group.logs.clear()
                 return
 
-    def _goes_on(self, outcome: Outcome, group: Group) -> bool:
+    def _goes_on(self, run: RunSync, outcome: Outcome, group: Group) -> bool:
         """Say whether a log that is followed is to be looked at again; if there is trouble, a while later."""
         if outcome.status is Status.EMPTY:
-            return not has_ended(outcome.log.path, None, self._options.assume_dead_after_s, time.time())
+            return not has_ended(outcome.log.path, None, run.options.assume_dead_after_s, time.time())
         if outcome.status is not Status.LOCKED and outcome.exit_code != TransientError.exit_code:
             group.troubles.pop(outcome.log, None)
             return outcome.status is Status.RUNNING
@@ -146,12 +154,13 @@ class Visits:
 
     def _visit_one(self, run: RunSync) -> Outcome:
         try:
-            if self._live and not run.log.path.exists():
+            if self._live and not is_there(run.log.path):
                 return Outcome(run.log, Status.SKIPPED, "the log was moved or removed")
             return run.visit(SLICE_S if self._live else math.inf)
         except Interrupted as error:
             reason = "the next sync goes on from what was acknowledged"
-            return Outcome(run.log, Status.INTERRUPTED, reason, error.exit_code)
+            exit_code = getattr(self._stop, "exit_code", error.exit_code)
+            return Outcome(run.log, Status.INTERRUPTED, reason, exit_code)
         except LeaseHeld as error:
             return Outcome(run.log, Status.LOCKED, str(error), error.exit_code)
         except Error as error:
@@ -177,6 +186,10 @@ class Visits:
         except RejectedError:
             return {}  # an old server, or one behind a proxy that knows its questions by name
 
+    def close(self) -> None:
+        """Release the connections."""
+        self._transport.close()
+
     def keep_leases(self, stop: threading.Event) -> None:
         """Renew the leases until told to stop; for a thread of its own."""
         while not stop.wait(RENEW_EVERY_S):
@@ -193,12 +206,15 @@ class Group:
     """The logs of one run that are still to be synced, in order.
 
     Attributes:
+        is_away: Whether another process visits them.
         due_s: When it is to be visited in any case; by the monotonic clock, as all times here.
         troubles: The logs that could not be uploaded at the last visit, though they may be later.
     """
 
-    def __init__(self, logs: Sequence[RunSync]) -> None:
+    def __init__(self, segments: Segments, logs: Sequence[RunSync]) -> None:
+        self._segments = segments
         self.logs: List[RunSync] = list(logs)
+        self.is_away = False
         self.due_s = 0.0
         self.troubles: Dict[Log, Trouble] = {}
         self._resting_until_s = 0.0
@@ -219,6 +235,11 @@ class Group:
         if len(waits) < len(self.logs):
             waits.append(0.0 if any(run.is_behind for run in self.logs) else VISIT_EVERY_S)
         self.due_s = ended_s + min(waits, default=0.0)
+
+    def segments(self) -> Segments:
+        """Return what is left, with what is known by now of the run's other segments."""
+        others = {run.log: run.others for run in self.logs}
+        return [s._replace(others=others[s.log]) for s in self._segments if s.log in others]
 
     def waits_for(self, run: RunSync) -> bool:
         """Say whether there are logs that have to wait until `run` is through."""

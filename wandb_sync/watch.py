@@ -35,7 +35,9 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 from wandb.file_systems import may_hang
-from wandb_sync.discover import LOG_SUFFIX, Log, Unusable, default_directory, find, logs_in
+from wandb.transaction_log.format import LOG_SUFFIX
+from wandb.transaction_log.log_file import plain_name
+from wandb_sync.discover import Log, Unusable, default_directory, find, find_in
 
 LOOK_EVERY_S = 30.0  # thoroughly, in a tree that is small enough for it
 CPU_SHARE = 0.01  # at most, for each kind of look
@@ -143,7 +145,7 @@ class Tree:
                 self._expected[os.path.join(path, name)] = now_s + EXPECT_FOR_S
         found: List[Log] = []
         for path, until_s in list(self._expected.items()):
-            logs = logs_in(Path(path))
+            logs = find_in(Path(path))
             found += logs
             if logs or now_s > until_s or not os.path.isdir(path):
                 del self._expected[path]
@@ -187,7 +189,7 @@ class _Parent:
             self._stamp, self._known = (), set()
             return []
         known, self._known, self._stamp = self._known, set(names), stamp
-        if known is None or any(name.endswith(LOG_SUFFIX) for name in names):
+        if known is None or any(plain_name(name).endswith(LOG_SUFFIX) for name in names):
             return []  # those that were there before are found by the thorough look; so is what a run holds
         return [
             name

@@ -36,6 +36,7 @@ class Entry(NamedTuple):
 COMMANDS: Dict[str, Entry] = {
     "sync": Entry("wandb.cli.sync", "Upload recorded runs to a W&B server."),
     "show": Entry("wandb.cli.show", "Print a recorded run and draw its curves."),
+    "compact": Entry("wandb.cli.compact", "Compress the logs of runs that have ended."),
     "login": Entry("wandb.cli.login", "Keep an API key for a server."),
     "logout": Entry("wandb.cli.logout", "Forget the API key of a server."),
     "init": Entry("wandb.cli.init", "Choose project, entity and mode for this directory."),

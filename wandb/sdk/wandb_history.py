@@ -17,6 +17,7 @@ Rule 4: what the run has come to is noted every now and then: who goes on with i
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic, time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -100,6 +101,7 @@ class History:
         runtime_s: float = 0.0,
         n_lines: int = 0,
         late_rows: int = 0,
+        is_side: bool = False,
     ) -> None:
         """Begin with the next row.
 
@@ -109,6 +111,7 @@ class History:
             runtime_s: How long earlier segments ran.
             n_lines: How many rows they have.
             late_rows: How many whose steps went back.
+            is_side: Other processes record rows of the run too: what these come to is not said here.
         """
         self.step = starting_step
         self.late_rows = late_rows
@@ -137,6 +140,8 @@ class History:
         self._pending_at_s = 0.0
         self._started = monotonic() - runtime_s
         self._summary_due_s = time() + SUMMARY_EVERY_S
+        if is_side:
+            self._summary_due_step, self._summary_due_s = MAX_STEP, inf
 
     def log(self, data: Dict[str, Any], step: Optional[int] = None, commit: Optional[bool] = None) -> None:
         """Record one row, or a part of one; when this returns it is in the kernel's hands.
@@ -209,7 +214,7 @@ class History:
             if tree:
                 whole: Dict[Path, Any] = dict(tree.items())
                 whole.update(_step=max(self.step - 1, 0), _runtime=self.runtime_s(), _timestamp=time())
-                body = records.summary(whole)
+                body = records.summary(whole, whole=True)
                 size = len(body)
                 self._append(body)
             state = self._state()
@@ -306,7 +311,7 @@ class History:
         self._last_values = [whole[name] for name in OWN_KEYS]
         self._row_bytes = len(body)
         due_step = number + self._state_every_bytes // len(body)
-        if due_step < self._summary_due_step:  # rows have become larger
+        if due_step < self._summary_due_step < MAX_STEP:  # rows have become larger
             self._summary_due_step = due_step
         for path, value in row.items():
             self._summary.fold(path, value)
