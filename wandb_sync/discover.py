@@ -21,7 +21,7 @@ import re
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb import env, settings_file
+from wandb import env, live_file, settings_file
 from wandb.errors import UsageError
 from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 from wandb.transaction_log.log_file import on_disk, plain_name, status
@@ -65,6 +65,7 @@ class Sidecars(NamedTuple):
     lease: Path
     synced: Path
     syncstate: Path
+    live: Path
 
     @property
     def refused(self) -> Path:
@@ -110,6 +111,7 @@ def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
         base.with_name(name + ".lease"),
         base.with_name(name + ".synced"),
         base.with_name(name + ".syncstate"),
+        base.with_name(name + live_file.SUFFIX),
     )
 
 
@@ -162,6 +164,11 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
             unusable.append(_unusable(here, path))
         found += logs
     return _unique(found, named), _lone_sides(looked_at, found) + unusable
+
+
+def find_in(directory: Path) -> List[Log]:
+    """Return the logs in a run directory; none if it is no such thing, or not there."""
+    return _unique(logs_in(directory))
 
 
 def directories_by_run(tree: Path) -> Dict[str, List[str]]:
