@@ -1,27 +1,93 @@
 """Removing run directories that are proven to be on a server.
 
 Rule 1: a directory goes only with a receipt for every log in it, and only if the log is still the one of the
-        receipt, byte for byte.  A `.synced` marker proves nothing.
-Rule 2: nothing that is being synced or written goes.
+        receipt, byte for byte; or if somebody has said that it may go without.  A `.synced` marker proves
+        nothing.
+Rule 2: nothing that is being synced, packed or written goes, whatever anybody has said.
 Rule 3: a directory goes only if it is called as run directories are and holds nothing but what a recorder and
         the syncer put there.  Whoever copied a log among his own files loses none of them.
+Rule 4: a directory is judged by itself: of a run that was requeued, the segments that have arrived may go
+        while it goes on.
+Rule 5: a directory gets another name before anything in it goes.  A kill leaves no half of a run; the next
+        clean removes what is left.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
-import zlib
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from wandb.errors import Error, LeaseHeld, SyncError
+from wandb_sync.check import check
 from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, run_record
+from wandb_sync.lease import Lease
+from wandb_sync.pack import memory
+from wandb_sync.pack.manifest import MEMORY_NAME
+from wandb_sync.receipts import crc32_of
 from wandb_sync.run_sync import read_receipts
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
 RUN_PARTS = frozenset(("files", "logs", "tmp", "code"))  # beside the log; ours and the real client's
+REMOVING_PREFIX = ".removing-"
+
+NO_RECEIPT = "no server is proven to have it"
+
+
+class CleanOptions(NamedTuple):
+    """What may go.
+
+    Attributes:
+        min_age_hours: Since a log was last written to.
+        keep_last: How many of the newest run directories stay.
+        include_unsynced: Whether a receipt is not needed.
+        state_dir: Where receipts are kept; None: beside the logs.
+    """
+
+    min_age_hours: float = DEFAULT_MIN_AGE_HOURS
+    keep_last: int = 0
+    include_unsynced: bool = False
+    state_dir: Optional[Path] = None
+
+
+class Judged(NamedTuple):
+    """One run directory.
+
+    Attributes:
+        reason: Why it stays; empty: it may go.
+        is_proven: Whether a server has all of it, by receipts.
+        n_bytes: What removing it frees.
+    """
+
+    directory: Path
+    logs: Tuple[Log, ...]
+    reason: str
+    is_proven: bool
+    n_bytes: int
+
+
+def judge(logs: Sequence[Log], options: CleanOptions = CleanOptions()) -> List[Judged]:
+    """Say of each run directory whether it may go; nothing is removed."""
+    by_directory: Dict[Path, List[Log]] = {}
+    for log in logs:
+        by_directory.setdefault(log.directory, []).append(log)
+    ordered = sorted(by_directory.items(), key=lambda item: (item[0].name.rpartition("run-")[2], item[0]))
+    newest = {directory for directory, _ in ordered[len(ordered) - options.keep_last :]}
+    found = []
+    for directory, inside in ordered:
+        is_proven = all(_is_proven(log, options.state_dir) for log in inside)
+        reason = _reason(directory, inside, options, is_proven)
+        if not reason and directory in newest and options.keep_last:
+            reason = f"it is one of the newest {options.keep_last}"
+        found.append(
+            Judged(directory, tuple(inside), reason, is_proven, 0 if reason else _n_bytes(directory))
+        )
+    return found
 
 
 def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Dict[Path, str]]:
@@ -30,27 +96,86 @@ def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Di
     Args:
         min_age_hours: Since the log was last written to.
     """
-    by_directory: Dict[Path, List[Log]] = {}
-    for log in logs:
-        by_directory.setdefault(log.directory, []).append(log)
     found: List[Path] = []
     refused: Dict[Path, str] = {}
-    for directory, inside in sorted(by_directory.items()):
-        all_logs = {path.name for path in directory.glob("*" + LOG_SUFFIX)}
-        if all_logs == {log.path.name for log in inside} and all(
-            _is_proven(log, min_age_hours) for log in inside
-        ):
-            reason = _foreign(directory, inside)
-            if reason:
-                refused[directory] = reason
-            else:
-                found.append(directory)
+    for one in judge(logs, CleanOptions(min_age_hours)):
+        if not one.reason:
+            found.append(one.directory)
+        elif one.is_proven and one.reason == _foreign(one.directory, one.logs):
+            refused[one.directory] = one.reason
     return found, refused
 
 
 def remove(directory: Path) -> None:
-    """Remove a run directory; links in it go, what they lead to stays."""
-    shutil.rmtree(directory)
+    """Remove a run directory; links in it go, what they lead to stays (rule 5).
+
+    Raises:
+        LeaseHeld: Somebody has begun to sync or pack it; it is as it was.
+        OSError: It cannot be removed.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            for path in sorted(directory.glob("*" + LOG_SUFFIX)):
+                stack.enter_context(Lease(path.with_name(path.name + ".lease")))
+            stack.enter_context(Lease(memory.lease_of(memory.path_of(directory))))
+        except LeaseHeld:
+            raise
+        except SyncError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise
+        doomed = directory.with_name(REMOVING_PREFIX + directory.name)
+        if os.path.lexists(doomed):
+            shutil.rmtree(doomed)
+        os.rename(directory, doomed)
+    shutil.rmtree(doomed)
+
+
+def remove_left(parents: Iterable[Path]) -> List[Path]:
+    """Remove what a killed clean has left in these directories of runs."""
+    left = []
+    for parent in sorted(set(parents)):
+        for path in sorted(parent.glob(REMOVING_PREFIX + "*")):
+            if path.name[len(REMOVING_PREFIX) :].startswith(RUN_PREFIXES) and not path.is_symlink():
+                shutil.rmtree(path)
+                left.append(path)
+    return left
+
+
+def _reason(directory: Path, logs: Sequence[Log], options: CleanOptions, is_proven: bool) -> str:
+    """Return why a directory stays; empty if it may go."""
+    if {path.name for path in directory.glob("*" + LOG_SUFFIX)} != {log.path.name for log in logs}:
+        return "it has more logs than were named"
+    try:
+        memory_path = memory.path_of(directory, options.state_dir)
+        for lease in (memory.lease_of(memory_path), *(sidecars(log).lease for log in logs)):
+            Lease(lease).check()
+        for log in logs:
+            if options.state_dir is not None:
+                Lease(sidecars(log, options.state_dir).lease).check()
+            if time.time() - os.stat(log.path).st_mtime < options.min_age_hours * 3600:
+                return f"its log was written to less than {options.min_age_hours:g} hours ago"
+    except LeaseHeld as error:
+        return error.message
+    except OSError as error:
+        return f"{error.filename or directory}: {error.strerror}"
+    if not is_proven:
+        if not options.include_unsynced:
+            return NO_RECEIPT
+        if not all(map(_is_over, logs)):
+            return "the run goes on"
+    return _foreign(directory, logs)
+
+
+def _is_over(log: Log) -> bool:
+    """Whether nobody will write to a log any more."""
+    try:
+        return (
+            has_ended(log.path, run_record(log.path), ASSUME_DEAD_AFTER_S, time.time())
+            or check(log.path).has_exit
+        )
+    except Error:
+        return True  # it is no log that anybody could go on with
 
 
 def _foreign(directory: Path, logs: Sequence[Log]) -> str:
@@ -58,7 +183,7 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
     own = {log.path.name for log in logs}
-    cars = tuple(car.name for log in logs for car in sidecars(log))
+    cars = (*(car.name for log in logs for car in sidecars(log)), MEMORY_NAME)
     strange = [
         name
         for name in sorted(os.listdir(directory))
@@ -72,25 +197,23 @@ def _is_left(name: str, cars: Sequence[str]) -> bool:
     return any(name.startswith(car + ".") for car in cars)
 
 
-def _is_proven(log: Log, min_age_hours: float) -> bool:
-    cars = sidecars(log)
-    if cars.lease.exists():
-        return False
+def _is_proven(log: Log, state_dir: Optional[Path]) -> bool:
     try:
-        status = os.stat(log.path)
-        if time.time() - status.st_mtime < min_age_hours * 3600:
-            return False
-        receipts = read_receipts(cars.receipt)
+        receipts = read_receipts(sidecars(log, state_dir).receipt)
         return any(_is_same(log.path, receipt["log"]) for receipt in receipts.values())
     except (OSError, KeyError, TypeError):
         return False
 
 
 def _is_same(path: Path, proven: Dict[str, int]) -> bool:
-    crc32 = 0
-    n_bytes = 0
-    with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            crc32 = zlib.crc32(piece, crc32)
-            n_bytes += len(piece)
-    return n_bytes == proven["file_n_bytes"] and crc32 == proven["crc32"]
+    return os.path.getsize(path) == proven["file_n_bytes"] and crc32_of(path) == proven["crc32"]
+
+
+def _n_bytes(directory: Path) -> int:
+    """Return what a directory takes, without what links lead to."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total

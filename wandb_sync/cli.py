@@ -110,9 +110,9 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     """Upload recorded runs to a W&B server.
 
-    PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb, or .wandb,
-    or where WANDB_DIR says.  An upload that was interrupted goes on where it stopped; running the command
-    twice changes nothing.
+    PATHS are run directories, .wandb files, directories of them, globs, or packs (FILE.tar.zst); without
+    any, ./wandb, or .wandb, or where WANDB_DIR says.  An upload that was interrupted goes on where it
+    stopped; running the command twice changes nothing.
 
     \b
     Examples:
@@ -183,21 +183,25 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
         dry_run=flags["dry_run"],
     )
     transport = _transport(base_url, flags, reporter.event, stop)
-    service = Service(
-        transport,
-        base_url,
-        options,
-        selection=Selection(
-            include_online=flags["include_online"],
-            include_offline=flags["include_offline"],
-            wanted=_wanted(_list(flags["include_globs"]), _list(flags["exclude_globs"])),
-        ),
-        parallel=flags["parallel"],
-        live=flags["live"],
-        watch=flags["watch"],
-        emit=reporter.event,
-        stop=stop,
-    )
+
+    def sync_runs(runs: Sequence[str], options: RunOptions, emit: Any) -> Any:
+        service = Service(
+            transport,
+            base_url,
+            options,
+            selection=Selection(
+                include_online=flags["include_online"],
+                include_offline=flags["include_offline"],
+                wanted=_wanted(_list(flags["include_globs"]), _list(flags["exclude_globs"])),
+            ),
+            parallel=flags["parallel"],
+            live=flags["live"],
+            watch=flags["watch"],
+            emit=emit,
+            stop=stop,
+        )
+        return service.run(runs)
+
     terminated: List[int] = []
 
     def on_sigterm(number: int, frame: Optional[FrameType]) -> None:
@@ -208,7 +212,7 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        report = service.run(paths)
+        report = _sync_all(paths, options, sync_runs, reporter.event)
     finally:
         transport.close()
         if before is not None:
@@ -218,7 +222,24 @@ def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
     if terminated:
         report = report._replace(interrupt_code=EXIT_TERMINATED)
     reporter.end(report)
-    return report.exit_code
+    return int(report.exit_code)
+
+
+def _sync_all(paths: Sequence[str], options: Any, sync_runs: Any, emit: Any) -> Any:
+    """Sync runs, then packs of runs."""
+    from wandb_sync.discover import is_pack
+
+    packs = [path for path in paths if is_pack(path)]
+    if not packs:
+        return sync_runs(paths, options, emit)
+    from wandb_sync.pack.upload import sync_packs
+
+    others = [path for path in paths if path not in packs]
+    first = sync_runs(others, options, emit) if others else None
+    if first is not None and first.was_interrupted:
+        return first
+    report = sync_packs(packs, options, sync_runs, emit)
+    return report if first is None else report._replace(outcomes=first.outcomes + report.outcomes)
 
 
 def _tell_plan(report: Any, dry: Any, reporter: Any) -> None:

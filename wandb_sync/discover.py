@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -22,6 +23,7 @@ from wandb import env, settings_file
 from wandb.errors import UsageError
 
 LOG_SUFFIX = ".wandb"
+_PACK = re.compile(r"\.tar\.zst(\.0*1)?\Z")
 
 
 class Log(NamedTuple):
@@ -78,6 +80,11 @@ def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
         base.with_name(name + ".synced"),
         base.with_name(name + ".syncstate"),
     )
+
+
+def is_pack(path: str) -> bool:
+    """Whether a path is called as packs are (schema/pack): FILE.tar.zst, or the first part of one."""
+    return bool(_PACK.search(path))
 
 
 class Unusable(NamedTuple):

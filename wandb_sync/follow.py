@@ -10,12 +10,18 @@ Rule 3: of other writers (other hosts, logs of other clients) the last change of
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Optional
 
-from wandb.proto.record_pb2 import RunRecord
+from google.protobuf.message import DecodeError
+
 from wandb.processes import Life, ProcessId, life_of
+from wandb.proto.record_pb2 import Record as RecordMessage
+from wandb.proto.record_pb2 import RunRecord
+from wandb.transaction_log.parser import Record
+from wandb.transaction_log.reader import Reader
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
 POLL_EVERY_S = 1.0  # how often a followed log is looked at: one fstat
@@ -43,3 +49,17 @@ def writer_life(run: Optional[RunRecord]) -> Life:
     writer = run.writer
     ours = (writer.host, writer.boot_id, writer.pid, writer.pid_start_ticks, writer.pid_namespace)
     return life_of(ProcessId(*ours))
+
+
+def run_record(log: Path) -> Optional[RunRecord]:
+    """Return what a log says of its run; None if it says nothing."""
+    with Reader(log) as reader:
+        for number, event in enumerate(reader.events()):
+            if number > 10:
+                break
+            if isinstance(event, Record):
+                with contextlib.suppress(DecodeError):
+                    record = RecordMessage.FromString(event.payload)
+                    if record.HasField("run"):
+                        return record.run
+    return None

@@ -36,6 +36,13 @@ class Entry(NamedTuple):
 COMMANDS: Dict[str, Entry] = {
     "sync": Entry("wandb.cli.sync", "Upload recorded runs to a W&B server."),
     "show": Entry("wandb.cli.show", "Print a recorded run and draw its curves."),
+    "pack": Entry("wandb.cli.pack", "Pack runs into one file, to be carried."),
+    "unpack": Entry("wandb.cli.unpack", "Unpack what `wandb pack` has made."),
+    "receipts": Entry("wandb.cli.receipts", "Carry the proofs of upload back across an air gap."),
+    "verify": Entry("wandb.cli.verify", "Compare runs with what the server holds."),
+    "check": Entry("wandb.cli.check", "Say what is damaged or lost in logs or packs."),
+    "repair": Entry("wandb.cli.repair", "Save everything that can be read of damaged logs."),
+    "clean": Entry("wandb.cli.clean", "Remove runs that are proven to be on a server."),
     "login": Entry("wandb.cli.login", "Keep an API key for a server."),
     "logout": Entry("wandb.cli.logout", "Forget the API key of a server."),
     "init": Entry("wandb.cli.init", "Choose project, entity and mode for this directory."),
