@@ -363,7 +363,8 @@ def _md5(path: Path) -> str:
 
 
 def exit_code_of(found: Sequence[Verified]) -> int:
-    """Return what a script is to be told: 0 if nothing differs, 3 if something does, else why nobody
-    knows.""" codes = {one.exit_code for one in found} - {0} if EXIT_DIFFERENT in codes:
+    """Return what a script is to be told: 0: nothing differs; 3: something does; else why nobody knows."""
+    codes = {one.exit_code for one in found} - {0}
+    if EXIT_DIFFERENT in codes:
         return EXIT_DIFFERENT
     return max(codes, default=0)

@@ -11,6 +11,7 @@ import click
 from wandb import term
 from wandb.cli.options import Size, state_dir
 from wandb.cli.progress import Progress
+from wandb.errors import UsageError
 from wandb_sync.report import size_text
 
 EXIT_PARTIAL = 3
@@ -65,6 +66,8 @@ def pack(
     from wandb_sync.pack.write import PackOptions
     from wandb_sync.pack.write import pack as write_pack
 
+    if out == "-" and sys.stdout.isatty():
+        raise UsageError("a pack is no text for a terminal", hint="-o FILE.tar.zst, or a pipe")
     options = PackOptions(incremental, split_size, level, state_dir=state_dir(state))
     with Progress("packing", quiet=quiet or as_json) as progress:
         done = write_pack(paths, out, options, progress.event)
@@ -90,14 +93,12 @@ def pack(
     for directory, paths_left in done.left_out.items():
         for path, reason in paths_left.items():
             term.termwarn(f"{directory}/{path} is not in the pack: it {reason}")
-    if not quiet and sys.stdout.isatty() | (out != "-"):
+    if not quiet:
+        text = "Nothing is new since the last pack; no file was written."
         if done.runs:
             n_open = sum(run.is_open for run in done.runs)
             going = f", {n_open} of them going on" if n_open else ""
-            where = (
-                done.parts[0] if len(done.parts) == 1 else f"{done.parts[0]} and {len(done.parts) - 1} more"
-            )
-            click.echo(f"wandb: Packed {len(done.runs)} runs{going}: {where}, {size_text(done.n_bytes)}")
-        else:
-            click.echo("wandb: Nothing is new since the last pack; no file was written.")
+            parts = f"{done.parts[0]}" + (f" and {len(done.parts) - 1} more" if done.parts[1:] else "")
+            text = f"Packed {len(done.runs)} runs{going}: {parts}, {size_text(done.n_bytes)}"
+        click.echo(f"wandb: {text}", err=out == "-")
     ctx.exit(exit_code)

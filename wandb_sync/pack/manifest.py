@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from wandb.errors import BadPack
 from wandb_sync.discover import LOG_SUFFIX
@@ -304,7 +304,7 @@ def _object(body: Any, where: str, members: Mapping[str, type]) -> Dict[str, Any
         raise BadPack(f"{where}: its members are not {', '.join(members)}")
     for name, kind in members.items():
         value: Any = body[name]
-        if type(value) is not kind or (kind is int and not 0 <= value < 1 << 63):
+        if type(value) is not kind or (type(value) is int and not 0 <= value < 1 << 63):
             raise BadPack(f"{where}: {name} is no {kind.__name__} that it could be")
     return body
 

@@ -258,7 +258,7 @@ class _Concatenated(io.RawIOBase):
 
     def _end(self) -> None:
         if self._file not in (None, sys.stdin.buffer):
-            cast(BinaryIO, self._file).close()
+            self._file.close()
         self._file = None
 
     def close(self) -> None:
@@ -374,8 +374,11 @@ class PackReader:
         try:
             self._bounded.allowance = _HEADER_ALLOWANCE + 2 * _TAR_BUFFER
             assert self._tar is not None
-            rest = cast(Any, self._tar.fileobj).read if self._tar.next() is None else None
-            if rest is None or rest(_HEADER_ALLOWANCE).strip(b"\0"):
+            padding = (
+                b"x" if self._tar.next() is not None else cast(Any, self._tar.fileobj).read(_TAR_BUFFER + 1)
+            )
+            # Reading on to the end of the file is what makes zstandard look at its own checksum.
+            if padding.strip(b"\0") or len(padding) > _TAR_BUFFER or self._bounded.read(1):
                 raise BadPack(f"{self.path}: goes on behind its end")
         except _DAMAGE as error:
             raise BadPack(f"{self.path}: is damaged: {error}") from None

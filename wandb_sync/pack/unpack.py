@@ -21,7 +21,19 @@ import shutil
 import time
 import zlib
 from pathlib import Path
-from typing import AbstractSet, BinaryIO, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    AbstractSet,
+    BinaryIO,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from wandb.errors import BadPack, CheckpointUnreadable, Error, PackError, PackGap
 from wandb_sync.checkpoint import sync_directory, unsealed
@@ -180,7 +192,18 @@ def _unpack_one(path: str, into: Path, wanted: Wanted, emit: Emit, lease: Lease)
 
 
 def _read_manifest(reader: PackReader) -> Manifest:
-    return read_manifest(_sealed_member(reader, MANIFEST_NAME))
+    body = _sealed_member(reader, MANIFEST_NAME)
+    with _of(reader):
+        return read_manifest(body)
+
+
+@contextlib.contextmanager
+def _of(reader: PackReader) -> Iterator[None]:
+    """Name the pack that something is wrong with."""
+    try:
+        yield
+    except BadPack as error:
+        raise BadPack(f"{reader.path}: {error.message}", hint=error.hint) from None
 
 
 def _sealed_member(reader: PackReader, name: str) -> object:
@@ -221,7 +244,9 @@ def _read_members(
         if lease is not None and time.monotonic() > renew_at_s:
             renew_at_s = time.monotonic() + RENEW_EVERY_S
             lease.renew()
-    sums = read_sums(_sealed_member(reader, SUMS_NAME), members)
+    tail = _sealed_member(reader, SUMS_NAME)
+    with _of(reader):
+        sums = read_sums(tail, members)
     reader.end()
     for member, one, digest in zip(members, sums, digests):
         if one.sha256 != digest:
@@ -231,8 +256,8 @@ def _read_members(
 
 @contextlib.contextmanager
 def _staging(stage: Path, directories: AbstractSet[str]) -> Iterator[Put]:
-    """Yield what opens a numbered file for a member of these directories; all are closed and synced at the
-    end.""" open_files: List[BinaryIO] = []
+    """Yield what opens a numbered file for a member of these directories; all are closed and synced."""
+    open_files: List[BinaryIO] = []
 
     def close() -> None:
         for file in open_files:
@@ -448,7 +473,8 @@ def failure(outcome: Unpacked) -> Error:
         before = _when(outcome.run.before_ns)
         return PackGap(
             f"{where}: {outcome.reason}",
-            hint=f"unpack the pack that was made at {before} first; if it is lost, make one without --incremental",
+            hint=f"unpack the pack that was made at {before} first; "
+            "if it is lost, make one without --incremental",
         )
     return PackError(f"{where}: {outcome.reason}")
 
