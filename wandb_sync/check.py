@@ -22,10 +22,10 @@ _HISTORY_TAG, _FOOTER_TAG, _EXIT_TAG = b"\x12", b"\xb2\x01", b"\x92\x01"
 
 
 class Loss(NamedTuple):
-    """A damaged piece of a log.
+    """A damaged piece of a log, with no whole record in it.
 
     Attributes:
-        offset, n_bytes, reason: As of the parser.
+        offset, n_bytes, reason: As of the parser; of several losses in a row the reason of the first.
         after_record, before_record: Numbers of the records around it; None where there is none, or it has no
             number.
         after_step, before_step: Steps of the last row before and of the first one behind it.
@@ -120,16 +120,23 @@ def _check(path: Path, begin: int) -> Checked:
     number: Optional[int] = None
     last_row: bytes = b""
     has_exit = False
+    is_behind_loss = bool(losses)
     with Reader(path, begin) as reader:
         for event in _events(reader):
             if isinstance(event, Lost):
-                n_lost += 1
                 lost_bytes += event.n_bytes
+                if is_behind_loss and n_lost <= MAX_LOSSES:
+                    last = losses[-1]
+                    losses[-1] = last._replace(n_bytes=event.end - last.offset)
+                    continue
+                n_lost += 1
+                is_behind_loss = True
                 if len(losses) < MAX_LOSSES:
                     losses.append(Loss(*event, after_record=number, after_step=_step(last_row)))
                     n_open += 1
                 continue
             n_records += 1
+            is_behind_loss = False
             number, at = _number(event.payload)
             payload = event.payload
             is_row = payload.startswith(_HISTORY_TAG, at)

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from wandb.errors import Error, LeaseHeld, SyncError
+from wandb.errors import Error, LeaseHeld, LogError, SyncError
 from wandb_sync.check import check
 from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, run_record
@@ -29,7 +29,7 @@ from wandb_sync.lease import Lease
 from wandb_sync.pack import memory
 from wandb_sync.pack.manifest import MEMORY_NAME
 from wandb_sync.receipts import crc32_of
-from wandb_sync.run_sync import read_receipts
+from wandb_sync.run_sync import hand_on_printed, peek, read_receipts
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
@@ -111,6 +111,7 @@ def remove(directory: Path) -> None:
 
     Raises:
         LeaseHeld: Somebody has begun to sync or pack it; it is as it was.
+        SyncError: What it has printed cannot be kept for the segment behind it; it is as it was.
         OSError: It cannot be removed.
     """
     with contextlib.ExitStack() as stack:
@@ -124,11 +125,31 @@ def remove(directory: Path) -> None:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
             raise
+        for path in sorted(directory.glob("*" + LOG_SUFFIX)):
+            _hand_on(Log(path, str(path)))
         doomed = directory.with_name(REMOVING_PREFIX + directory.name)
         if os.path.lexists(doomed):
             shutil.rmtree(doomed)
         os.rename(directory, doomed)
     shutil.rmtree(doomed)
+
+
+def _hand_on(log: Log) -> None:
+    """Let the segment behind this one keep what was printed: `output.log` is made of all segments.
+
+    Raises:
+        SyncError: It cannot be kept.
+    """
+    name = f"{log.directory.name}/{log.path.name}"
+    run_id = log.path.name[len("run-") : -len(LOG_SUFFIX)]
+    for entry in list(os.scandir(log.directory.parent)):
+        if not entry.name.endswith(f"-{run_id}") or entry.name == log.directory.name or entry.is_symlink():
+            continue
+        later = Log(Path(entry.path) / log.path.name, entry.path)
+        with contextlib.suppress(LogError):
+            first = peek(later.path)
+            if first is not None and first.previous == name:
+                hand_on_printed(log, later)
 
 
 def remove_left(parents: Iterable[Path]) -> List[Path]:

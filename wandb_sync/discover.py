@@ -61,6 +61,7 @@ class Sidecars(NamedTuple):
     lease: Path
     synced: Path
     syncstate: Path
+    printed: Path
 
 
 def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
@@ -79,6 +80,7 @@ def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
         base.with_name(name + ".lease"),
         base.with_name(name + ".synced"),
         base.with_name(name + ".syncstate"),
+        base.with_name(name + ".printed"),
     )
 
 

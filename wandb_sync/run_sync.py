@@ -22,7 +22,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from google.protobuf.message import DecodeError
 
@@ -63,6 +63,7 @@ from wandb_sync.transport.stoppable import Stoppable
 
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
+PRINTED_FORMAT, PRINTED_VERSION = "wandb-ng printed", 1
 SMALLEST_BATCH_BYTES = 64 << 10  # how far a server (or the proxy before it) may press us with 413
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
@@ -434,24 +435,7 @@ class RunSync:
     def _replay_console(self, end: int, restored: Console) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
         assert self._transcript is not None
-        self._printed(self.log.path, self._transcript, end)
-
-    def _printed(self, log: Path, transcript: Transcript, end: Optional[int] = None) -> Console:
-        """Fill a transcript with what a log says was printed, up to `end`; returns the terminal."""
-        console = Console()
-        console.on_final = transcript.add
-        with Reader(log) as reader:
-            for event in reader.events():
-                if end is not None and event.end > end:
-                    break
-                if isinstance(event, Record) and _may_be_console(event.payload):
-                    record = RecordMessage.FromString(event.payload)
-                    if record.HasField("output_raw"):
-                        console.write(record.output_raw.output_type, record.output_raw.line, 0)
-                    elif record.HasField("output_logger"):
-                        console.write_line(record.output_logger.line, 0)
-                    console.changed = {}
-        return console
+        _printed(self.log.path, self._transcript, end)
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
@@ -624,7 +608,8 @@ class RunSync:
         file: IO[bytes] = stack.enter_context(
             tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
         )
-        n_bytes = sum(self._write_console(log, file) for log in self.others.before)
+        n_bytes = self._write_printed(file)
+        n_bytes += sum(self._write_console(log, file) for log in self.others.before)
         n_bytes += self._transcript.write_to(file, session.console.live_lines())
         n_bytes += sum(self._write_console(log, file) for log in self.others.after)
         file.flush()
@@ -636,10 +621,17 @@ class RunSync:
             crc32 = zlib.crc32(piece, crc32)
         return [files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])]
 
+    def _write_printed(self, file: IO[bytes]) -> int:
+        """Write what segments have printed that were cleaned since; returns its size in bytes."""
+        here = {f"{log.directory.name}/{log.path.name}" for log in self.others.before}
+        oldest = self.others.before[0] if self.others.before else self.log
+        texts = [text for name, text in read_printed(oldest) if name not in here]
+        return sum(file.write(text.encode("utf-8", "surrogateescape")) for text in texts)
+
     def _write_console(self, log: Log, file: IO[bytes]) -> int:
         """Write what another segment has printed; returns its size in bytes."""
         with contextlib.closing(Transcript()) as transcript:
-            console = self._printed(log.path, transcript)
+            console = _printed(log.path, transcript)
             return transcript.write_to(file, console.live_lines())
 
     # ---- what is kept
@@ -822,6 +814,53 @@ def read_receipts(path: Path) -> Dict[str, Any]:
         if body.get("format") == RECEIPT_FORMAT and body.get("version") == RECEIPT_VERSION:
             return dict(body["destinations"])
     return {}
+
+
+def _printed(log: Path, transcript: Transcript, end: Optional[int] = None) -> Console:
+    """Fill a transcript with what a log says was printed, up to `end`; returns the terminal."""
+    console = Console()
+    console.on_final = transcript.add
+    with Reader(log) as reader:
+        for event in reader.events():
+            if end is not None and event.end > end:
+                break
+            if isinstance(event, Record) and _may_be_console(event.payload):
+                record = RecordMessage.FromString(event.payload)
+                if record.HasField("output_raw"):
+                    console.write(record.output_raw.output_type, record.output_raw.line, 0)
+                elif record.HasField("output_logger"):
+                    console.write_line(record.output_logger.line, 0)
+                console.changed = {}
+    return console
+
+
+def read_printed(log: Log) -> List[Tuple[str, str]]:
+    """Return what earlier segments have printed that were cleaned: (segment, text), in order."""
+    path = sidecars(log).printed
+    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError, ValueError):
+        body = unsealed(path.read_bytes(), str(path))
+        if body.get("format") == PRINTED_FORMAT and body.get("version") == PRINTED_VERSION:
+            return [(str(name), str(text)) for name, text in body["segments"]]
+    return []
+
+
+def hand_on_printed(log: Log, later: Log) -> None:
+    """Keep what a segment has printed, and those before it that were cleaned, beside the one that follows.
+
+    The run's `output.log` is made of all segments that are here, and this one will not be.
+
+    Raises:
+        SyncError: It cannot be kept.
+        LogError: The log cannot be read.
+    """
+    name = f"{log.directory.name}/{log.path.name}"
+    with contextlib.closing(Transcript()) as transcript, tempfile.TemporaryFile() as file:
+        transcript.write_to(file, _printed(log.path, transcript).live_lines())
+        file.seek(0)
+        text = file.read().decode("utf-8", "surrogateescape")
+    segments = [*read_printed(log), (name, text)]
+    body = {"format": PRINTED_FORMAT, "version": PRINTED_VERSION, "segments": segments}
+    replace_file(sidecars(later).printed, sealed(body))
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:
