@@ -9,6 +9,7 @@ Rule 2: it is replaced as a whole, in the envelope of the other files of the syn
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -106,7 +107,7 @@ def load(path: Path) -> Memory:
 
 
 def save(path: Path, memory: Memory) -> None:
-    """Replace what is kept; durable when this returns.
+    """Replace what is kept; durable when this returns.  Use it under the lease only.
 
     Raises:
         SyncError: It cannot be written; the old one is as it was.
@@ -119,4 +120,6 @@ def save(path: Path, memory: Memory) -> None:
         "logs": memory.logs,
         "files": memory.files,
     }
+    for left in path.parent.glob(glob.escape(path.name) + ".*.tmp"):  # of one that was killed
+        left.unlink()
     replace_file(path, sealed(body))
