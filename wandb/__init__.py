@@ -6,8 +6,9 @@
         for step in range(10):
             run.log({"loss": 1 / (step + 1)})
 
-The names below are the interface; each is loaded when it is first used (PEP 562), so that importing the
-package, which `import wandb.transaction_log` does too, costs nothing.
+`import wandb` loads the recording half, and nothing else: neither a third-party module nor the syncer.
+`import wandb.transaction_log`, which Python turns into an import of this package first, loads only what it
+names (decision 0022).  The names below are the interface; each is looked up when it is first used (PEP 562).
 """
 
 from __future__ import annotations
@@ -95,3 +96,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> List[str]:
     return sorted({*globals(), *__all__})
+
+
+def _is_imported_as_a_parent() -> bool:
+    """Tell whether this import is only the first half of an `import wandb.x`: an import inside an import."""
+    frame = sys._getframe(2)  # past this function and this module
+    n_imports = 0
+    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        n_imports += frame.f_code.co_name == "_find_and_load"
+        frame = frame.f_back  # type: ignore[assignment]
+    return n_imports > 1
+
+
+if not _is_imported_as_a_parent():
+    __import__("wandb.sdk.wandb_init")

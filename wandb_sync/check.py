@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from wandb.errors import BadFileHeader
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.format import FILE_HEADER
+from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.verify import DAMAGED, FILE_HEADER_LOST, MAX_LOSSES, SOUND, TORN
@@ -106,7 +107,7 @@ def check(path: Path) -> Checked:
         return _check(path, 0)
     except BadFileHeader:
         begin = len(FILE_HEADER)
-        checked = _check(path, begin) if os.path.getsize(path) > begin else None
+        checked = _check(path, begin) if size(path) > begin else None
         if checked is None or not checked.n_records:
             raise
         return checked

@@ -22,14 +22,18 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import Error, LeaseHeld, LogError, SyncError
+from wandb.transaction_log.compaction import UNFINISHED
+from wandb.transaction_log.format import COMPRESSED_SUFFIX
+from wandb.transaction_log.log_file import status
 from wandb_sync.check import check
-from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, run_record
+from wandb_sync.checkpoint import checkpoints_of
+from wandb_sync.discover import Log, logs_in, sidecars
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
 from wandb_sync.pack import memory
 from wandb_sync.pack.manifest import MEMORY_NAME
-from wandb_sync.receipts import crc32_of
-from wandb_sync.run_sync import hand_on_printed, peek, read_receipts
+from wandb_sync.run_sync import checksum, hand_on_printed, read_receipts
+from wandb_sync.segments import first_run, name, peek
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
@@ -114,10 +118,14 @@ def remove(directory: Path) -> None:
         SyncError: What it has printed cannot be kept for the segment behind it; it is as it was.
         OSError: It cannot be removed.
     """
+    logs = [Log(path, str(path)) for path in sorted(logs_in(directory))]
     with contextlib.ExitStack() as stack:
         try:
-            for path in sorted(directory.glob("*" + LOG_SUFFIX)):
-                stack.enter_context(Lease(path.with_name(path.name + ".lease")))
+            for log in logs:
+                stack.enter_context(Lease(sidecars(log).lease))
+                for lease in sidecars(log).leases():
+                    if lease != sidecars(log).lease:
+                        Lease(lease).check()
             stack.enter_context(Lease(memory.lease_of(memory.path_of(directory))))
         except LeaseHeld:
             raise
@@ -125,8 +133,8 @@ def remove(directory: Path) -> None:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
             raise
-        for path in sorted(directory.glob("*" + LOG_SUFFIX)):
-            _hand_on(Log(path, str(path)))
+        for log in logs:
+            _hand_on(log)
         doomed = directory.with_name(REMOVING_PREFIX + directory.name)
         if os.path.lexists(doomed):
             shutil.rmtree(doomed)
@@ -140,15 +148,14 @@ def _hand_on(log: Log) -> None:
     Raises:
         SyncError: It cannot be kept.
     """
-    name = f"{log.directory.name}/{log.path.name}"
-    run_id = log.path.name[len("run-") : -len(LOG_SUFFIX)]
+    run_id = log.path.stem[len("run-") :]
     for entry in list(os.scandir(log.directory.parent)):
-        if not entry.name.endswith(f"-{run_id}") or entry.name == log.directory.name or entry.is_symlink():
+        if f"-{run_id}" not in entry.name or entry.name == log.directory.name or entry.is_symlink():
             continue
         later = Log(Path(entry.path) / log.path.name, entry.path)
         with contextlib.suppress(LogError):
             first = peek(later.path)
-            if first is not None and first.previous == name:
+            if first is not None and first.previous == name(log):
                 hand_on_printed(log, later)
 
 
@@ -165,16 +172,15 @@ def remove_left(parents: Iterable[Path]) -> List[Path]:
 
 def _reason(directory: Path, logs: Sequence[Log], options: CleanOptions, is_proven: bool) -> str:
     """Return why a directory stays; empty if it may go."""
-    if {path.name for path in directory.glob("*" + LOG_SUFFIX)} != {log.path.name for log in logs}:
+    if {path.name for path in logs_in(directory)} != {log.path.name for log in logs}:
         return "it has more logs than were named"
     try:
         memory_path = memory.path_of(directory, options.state_dir)
-        for lease in (memory.lease_of(memory_path), *(sidecars(log).lease for log in logs)):
-            Lease(lease).check()
+        Lease(memory.lease_of(memory_path)).check()
         for log in logs:
-            if options.state_dir is not None:
-                Lease(sidecars(log, options.state_dir).lease).check()
-            if time.time() - os.stat(log.path).st_mtime < options.min_age_hours * 3600:
+            for lease in {*sidecars(log).leases(), *sidecars(log, options.state_dir).leases()}:
+                Lease(lease).check()
+            if time.time() - status(log.path).st_mtime < options.min_age_hours * 3600:
                 return f"its log was written to less than {options.min_age_hours:g} hours ago"
     except LeaseHeld as error:
         return error.message
@@ -191,10 +197,8 @@ def _reason(directory: Path, logs: Sequence[Log], options: CleanOptions, is_prov
 def _is_over(log: Log) -> bool:
     """Whether nobody will write to a log any more."""
     try:
-        return (
-            has_ended(log.path, run_record(log.path), ASSUME_DEAD_AFTER_S, time.time())
-            or check(log.path).has_exit
-        )
+        run, _ = first_run(log.path)
+        return has_ended(log.path, run, ASSUME_DEAD_AFTER_S, time.time()) or check(log.path).has_exit
     except Error:
         return True  # it is no log that anybody could go on with
 
@@ -203,38 +207,38 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    own = {log.path.name for log in logs}
-    cars = (*(car.name for log in logs for car in sidecars(log)), MEMORY_NAME)
+    own = {log.path.name + suffix for log in logs for suffix in ("", COMPRESSED_SUFFIX)}
+    cars = [sidecars(log) for log in logs]
     strange = [
-        name
-        for name in sorted(os.listdir(directory))
-        if name not in RUN_PARTS and name not in own and name not in cars and not _is_left(name, cars)
+        path
+        for path in sorted(os.listdir(directory))
+        if path not in RUN_PARTS and path not in own and not any(car.is_one(path) for car in cars)
+        if path != MEMORY_NAME and not path.startswith(MEMORY_NAME + ".")
+        if not (path.endswith(UNFINISHED) and any(path.startswith(f"{its}.") for its in own))
     ]
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
 
-def _is_left(name: str, cars: Sequence[str]) -> bool:
-    """Whether a kill of the syncer has left this file: its names for what is not complete yet."""
-    return any(name.startswith(car + ".") for car in cars)
-
-
 def _is_proven(log: Log, state_dir: Optional[Path]) -> bool:
+    cars = sidecars(log, state_dir)
     try:
-        receipts = read_receipts(sidecars(log, state_dir).receipt)
-        return any(_is_same(log.path, receipt["log"]) for receipt in receipts.values())
-    except (OSError, KeyError, TypeError):
+        if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
+            return False  # it is on its way to another server
+        receipts = read_receipts(cars.receipt)
+        found = checksum(log.path) if receipts else None
+        return any(
+            found == (receipt["log"]["file_n_bytes"], receipt["log"]["crc32"])
+            for receipt in receipts.values()
+        )
+    except (OSError, LogError, KeyError, TypeError):
         return False
-
-
-def _is_same(path: Path, proven: Dict[str, int]) -> bool:
-    return os.path.getsize(path) == proven["file_n_bytes"] and crc32_of(path) == proven["crc32"]
 
 
 def _n_bytes(directory: Path) -> int:
     """Return what a directory takes, without what links lead to."""
     total = 0
     for parent, _, names in os.walk(directory):
-        for name in names:
+        for file in names:
             with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
+                total += os.lstat(os.path.join(parent, file)).st_size
     return total

@@ -7,7 +7,9 @@ started here records: `wandb` or `.wandb`, here or in WANDB_DIR.
 Rule 1: every log once: `latest-run` and other links are resolved, so the real directory is the one that is
         used.
 Rule 2: the order is that of the names, which begin with a time stamp.
-Rule 3: a directory is "offline" or "online" by its real name; one that was renamed counts as offline, for
+Rule 3: a log is called as it was recorded, `run-<id>.wandb`, also if it was compressed since: its checkpoint
+        and the segments that follow it know it by that name (see log_file.py).
+Rule 4: a directory is "offline" or "online" by its real name; one that was renamed counts as offline, for
         it is there and nobody else will upload it.
 """
 
@@ -21,16 +23,18 @@ from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Opti
 
 from wandb import env, settings_file
 from wandb.errors import UsageError
+from wandb.transaction_log.log_file import on_disk, plain_name, status
 
 LOG_SUFFIX = ".wandb"
 _PACK = re.compile(r"\.tar\.zst(\.0*1)?\Z")
+_RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
 
 
 class Log(NamedTuple):
     """One log on disk.
 
     Attributes:
-        path: The file, links resolved.
+        path: The log's plain name, links resolved; open it with `log_file.open_log` or a `Reader`.
         shown: The path as a person would give it.
         is_named: Whether the user named this log or its run directory, and not one that it was found in.
     """
@@ -62,6 +66,37 @@ class Sidecars(NamedTuple):
     synced: Path
     syncstate: Path
     printed: Path
+
+    @property
+    def refused(self) -> Path:
+        """Whose name, with the destination in it, is that of a refusal; see refusal.py."""
+        return self.checkpoint.with_suffix(".refused")
+
+    def are_begun(self) -> bool:
+        """Whether any upload of the log has begun, to whatever destination."""
+        return self.checkpoint.exists() or bool(_per_destination(self.checkpoint))
+
+    def is_leased(self) -> bool:
+        """Whether a syncer is at work on the log, or was when it was killed."""
+        return self.lease.exists() or bool(_per_destination(self.lease))
+
+    def leases(self) -> List[Path]:
+        """Return the leases under which syncers are at work on the log, or were."""
+        return [self.lease, *_per_destination(self.lease)]
+
+    def refusals(self) -> List[Path]:
+        """Return the refusals that are kept for the log."""
+        return _per_destination(self.refused)
+
+    def is_one(self, name: str) -> bool:
+        """Say whether a file beside them is one of them, or what a kill has left of one."""
+        kinds = "|".join(path.suffix[1:] for path in (*self, self.refused))
+        log = re.escape(self.checkpoint.stem)
+        return re.fullmatch(rf"{log}(\.[0-9a-f]{{8}})?\.({kinds})(\..+)?", name) is not None
+
+
+def _per_destination(shared: Path) -> List[Path]:
+    return sorted(shared.parent.glob(f"{glob.escape(shared.stem)}.????????{shared.suffix}"))
 
 
 def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
@@ -131,6 +166,19 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
     return _unique(found, named), unusable
 
 
+def directories_by_run(tree: Path) -> Dict[str, List[str]]:
+    """Return the names of run directories by the run that they may be of.
+
+    "...-x-1" may be the second of "x" or the first of "x-1".  What was renamed is under "".
+    """
+    found: Dict[str, List[str]] = {}
+    for path in _entries(tree):
+        match = _RUN_DIRECTORY.match(path.name)
+        for run_id in set(match.groups()) if match else ("",):
+            found.setdefault(run_id, []).append(path.name)
+    return found
+
+
 def default_directory(working_dir: Path) -> Path:
     """Return the directory in which a script that is started in `working_dir` records its runs.
 
@@ -176,18 +224,21 @@ def _expanded(here: Path, path: str) -> List[Path]:
 def _logs_below(path: Path) -> List[Path]:
     """Return the logs that one path means: itself, those in it, or those one level down."""
     if not os.path.isdir(path):
-        return [path] if os.path.isfile(path) and path.suffix == LOG_SUFFIX else []
-    inside = sorted(_logs_in(path))
+        log = Path(plain_name(path))
+        return [log] if log.suffix == LOG_SUFFIX and os.path.isfile(on_disk(path)) else []
+    inside = sorted(logs_in(path))
     if inside:
         return inside
-    runs = sorted(log for directory in _directories(path) for log in _logs_in(directory))
+    runs = sorted(log for directory in _directories(path) for log in logs_in(directory))
     if runs or not os.path.isdir(path / "wandb"):
         return runs
     return _logs_below(path / "wandb")
 
 
-def _logs_in(directory: Path) -> Iterator[Path]:
-    return (path for path in _entries(directory) if path.name.endswith(LOG_SUFFIX) and os.path.isfile(path))
+def logs_in(directory: Path) -> Set[Path]:
+    """Return the logs of a directory by their plain names, whichever form they are in."""
+    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
+    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
 
 
 def _directories(directory: Path) -> Iterator[Path]:
@@ -204,14 +255,14 @@ def _entries(directory: Path) -> List[Path]:
 def _unique(paths: Iterable[Path], named: AbstractSet[Path] = frozenset()) -> List[Log]:
     found: Dict[Tuple[int, int], Log] = {}
     for path in paths:
-        real = Path(os.path.realpath(path))
+        real = Path(plain_name(os.path.realpath(on_disk(path))))
         try:
-            status = real.stat()
+            found_there = status(real)
         except OSError:
             continue  # gone since it was listed
         is_direct = path.parent.resolve() == path.parent.absolute()
         shown = path if is_direct else real
-        key = (status.st_dev, status.st_ino)
+        key = (found_there.st_dev, found_there.st_ino)
         known = found.get(key)
         is_named = path in named or (known is not None and known.is_named)
         if known is not None and not is_direct:

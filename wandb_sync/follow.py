@@ -10,18 +10,12 @@ Rule 3: of other writers (other hosts, logs of other clients) the last change of
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Optional
 
-from google.protobuf.message import DecodeError
-
-from wandb.processes import Life, ProcessId, life_of
-from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.proto.record_pb2 import RunRecord
-from wandb.transaction_log.parser import Record
-from wandb.transaction_log.reader import Reader
+from wandb.transaction_log.log_file import status
+from wandb.processes import Life, ProcessId, life_of
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
 POLL_EVERY_S = 1.0  # how often a followed log is looked at: one fstat
@@ -37,7 +31,7 @@ def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, n
     if life is not Life.UNKNOWN:
         return life is Life.DEAD
     try:
-        return now_s - os.stat(log).st_mtime >= assume_dead_after_s
+        return now_s - status(log).st_mtime >= assume_dead_after_s
     except OSError:
         return True
 
@@ -49,17 +43,3 @@ def writer_life(run: Optional[RunRecord]) -> Life:
     writer = run.writer
     ours = (writer.host, writer.boot_id, writer.pid, writer.pid_start_ticks, writer.pid_namespace)
     return life_of(ProcessId(*ours))
-
-
-def run_record(log: Path) -> Optional[RunRecord]:
-    """Return what a log says of its run; None if it says nothing."""
-    with Reader(log) as reader:
-        for number, event in enumerate(reader.events()):
-            if number > 10:
-                break
-            if isinstance(event, Record):
-                with contextlib.suppress(DecodeError):
-                    record = RecordMessage.FromString(event.payload)
-                    if record.HasField("run"):
-                        return record.run
-    return None

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import enum
 import os
-import zlib
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from wandb.errors import CheckpointUnreadable, Error, SyncError, UsageError
+from wandb.errors import CheckpointUnreadable, Error, LogError, SyncError, UsageError
+from wandb.transaction_log.log_file import size
 from wandb_sync.checkpoint import replace_file, sealed, unsealed
 from wandb_sync.discover import Log, discover, is_pack, sidecars
 from wandb_sync.files import MADE
 from wandb_sync.lease import Lease
-from wandb_sync.run_sync import RECEIPT_FORMAT, RECEIPT_VERSION, read_receipts
+from wandb_sync.run_sync import RECEIPT_FORMAT, RECEIPT_VERSION, checksum, read_receipts
 
 FORMAT, VERSION = "wandb-ng receipts", 1
 RECEIPT_SUFFIX = ".receipt"
@@ -164,9 +164,9 @@ def differs(log: Log, receipt: Any) -> str:
     """Return how a run differs from what a receipt was given for; empty if it does not."""
     try:
         proven = receipt["log"]
-        if os.path.getsize(log.path) != proven["file_n_bytes"]:
-            return f"the log has {os.path.getsize(log.path)} bytes, {proven['file_n_bytes']} had arrived"
-        if crc32_of(log.path) != proven["crc32"]:
+        if size(log.path) != proven["file_n_bytes"]:
+            return f"the log has {size(log.path)} bytes, {proven['file_n_bytes']} had arrived"
+        if checksum(log.path) != (proven["file_n_bytes"], proven["crc32"]):
             return "the log has other bytes than had arrived"
         for path, stamp in receipt["files"].items():
             if path not in MADE and has_changed(log.files_dir / path, stamp):
@@ -175,6 +175,8 @@ def differs(log: Log, receipt: Any) -> str:
         return "the receipt cannot be understood"
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
+    except LogError as error:
+        return str(error)
     return ""
 
 
@@ -185,15 +187,6 @@ def has_changed(path: Path, stamp: Sequence[int]) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return [status.st_size, status.st_mtime_ns] != list(stamp)
-
-
-def crc32_of(path: Path) -> int:
-    """Return the CRC-32 of a file."""
-    crc32 = 0
-    with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            crc32 = zlib.crc32(piece, crc32)
-    return crc32
 
 
 def read(path: str) -> Dict[Tuple[str, str], Dict[str, Any]]:

@@ -18,12 +18,14 @@ from typing import NamedTuple, Optional
 from wandb.errors import LogError, SyncError, UsageError
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log import verify
+from wandb.transaction_log.log_file import on_disk
 from wandb.transaction_log.writer import Writer
 from wandb_sync.check import Checked, check
 from wandb_sync.checkpoint import sync_directory
 from wandb_sync.discover import Log, sidecars
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, run_record
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
+from wandb_sync.segments import first_run
 
 REASON = "damage"  # LostRecords.reason of what was lost before a repair
 _TEMPORARY = ".repairing"
@@ -67,20 +69,26 @@ def repair(log: Log, *, out: Optional[Path] = None, force: bool = False, dry_run
         _copy_sound(log.path, out, checked)
         return Repaired(checked, out)
     with contextlib.suppress(LogError):
-        if not force and not has_ended(log.path, run_record(log.path), ASSUME_DEAD_AFTER_S, time.time()):
+        if not force and not has_ended(log.path, first_run(log.path)[0], ASSUME_DEAD_AFTER_S, time.time()):
             raise UsageError(
                 f"{log.shown}: the run goes on", hint="wait for its end, or give --out; --force if it is dead"
             )
+    held = Path(on_disk(log.path))  # a compressed log is repaired to a plain one
     with Lease(sidecars(log).lease):
-        status = os.stat(log.path)
+        for lease in sidecars(log).leases():
+            if lease != sidecars(log).lease:
+                Lease(lease).check()
+        status = os.stat(held)
         temporary = log.path.with_name(log.path.name + _TEMPORARY)
         try:
             temporary.unlink(missing_ok=True)  # of a repair that was killed
             _copy_sound(log.path, temporary, checked)
             os.utime(temporary, ns=(status.st_mtime_ns, status.st_mtime_ns))
-            backup = _back_up(log.path)
+            backup = _back_up(held)
             os.replace(temporary, log.path)
             sync_directory(log.directory)
+            if held != log.path:
+                held.unlink()
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise SyncError(

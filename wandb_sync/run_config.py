@@ -189,6 +189,8 @@ def _scalar(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     """Return a YAML double-quoted string: JSON's, but characters beyond 16 bits in YAML's own escape."""
+    if max(text, default="") < "\U00010000":
+        return json.dumps(text)
     return "".join(
         json.dumps(char)[1:-1] if ord(char) < 0x10000 else f"\\U{ord(char):08x}" for char in text
     ).join('""')

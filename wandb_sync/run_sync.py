@@ -14,7 +14,6 @@ Rule 4: a segment that another one follows has ended, wherever its process is; i
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
 import os
 import tempfile
@@ -22,9 +21,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
-
-from google.protobuf.message import DecodeError
+from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import (
     CheckpointMismatch,
@@ -38,10 +35,13 @@ from wandb.errors import (
 )
 from wandb.proto.record_pb2 import FilesItem
 from wandb.proto.record_pb2 import Record as RecordMessage
+from wandb.transaction_log.log_file import open_log, size
 from wandb.transaction_log.parser import Lost, Record
 from wandb.transaction_log.reader import Reader
 import wandb_sync.files as files
-from wandb_sync.batching import BATCH_BYTES
+import wandb_sync.protocol as protocol
+import wandb_sync.refusal as refusal
+from wandb_sync.batching import BatchSize
 from wandb_sync.checkpoint import (
     Checkpoint,
     CheckpointFile,
@@ -56,6 +56,8 @@ from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
+from wandb_sync.outcomes import Emit, Outcome, Status
+from wandb_sync.segments import Peek, peek
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -64,43 +66,13 @@ from wandb_sync.transport.stoppable import Stoppable
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
 PRINTED_FORMAT, PRINTED_VERSION = "wandb-ng printed", 1
-SMALLEST_BATCH_BYTES = 64 << 10  # how far a server (or the proxy before it) may press us with 413
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
+SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
-
-Emit = Callable[[str, Mapping[str, Any]], None]
-
-
-class Status(enum.Enum):
-    """What became of a run."""
-
-    SYNCED = "synced"  # everything is there, and proven
-    UPLOADED = (
-        "uploaded"  # everything that the log holds is there; it has no exit record: the process was killed
-    )
-    INCOMPLETE = "incomplete"  # there is what could be uploaded; something is missing, damaged or left out
-    RUNNING = "running"  # what was there is uploaded; the run goes on
-    UNCHANGED = "unchanged"  # nothing new since an earlier sync
-    SKIPPED = "skipped"  # not wanted: online, or marked by another client
-    EMPTY = "empty"  # the log says nothing of a run
-    LOCKED = "locked"  # another syncer is at work on it
-    INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
-    PLANNED = "planned"  # a dry run: it would be uploaded
-    FAILED = "failed"  # see the error
-
-
-class Outcome(NamedTuple):
-    """What became of a run, and why."""
-
-    log: Log
-    status: Status
-    reason: str = ""
-    exit_code: int = 0
-    url: str = ""
-    counts: Mapping[str, int] = {}
 
 
 class RunOptions(NamedTuple):
@@ -113,6 +85,10 @@ class RunOptions(NamedTuple):
         mark: Whether the `.synced` marker is written.
         state_dir: Where the syncer's own files go; None: beside the log.
         dry_run: Whether nothing is to be written, not even beside the log.
+        on_deleted: What becomes of a run that was deleted on the server: "fail", "skip" or "new-id".
+        failed: Whether only runs are wanted that the server has refused before.
+        all_destinations: Keys of all destinations that the log is to arrive at before it is marked; none:
+            this one.
     """
 
     target: Target = Target()
@@ -123,6 +99,9 @@ class RunOptions(NamedTuple):
     mark: bool = True
     state_dir: Optional[Path] = None
     dry_run: bool = False
+    on_deleted: str = "fail"
+    failed: bool = False
+    all_destinations: Tuple[str, ...] = ()
 
 
 class Others(NamedTuple):
@@ -143,10 +122,15 @@ class _StartAgain(Exception):
     """The server does not have what the checkpoint says it has."""
 
 
+class _Deleted(RejectedError):
+    """The server does not know the run any more, and nobody wants it to be made again."""
+
+
 class RunSync:
     """One run.  Not safe for threads.
 
     Attributes:
+        options: How it is synced.
         others: The other segments of the run; may be exchanged at any time, by any thread.
     """
 
@@ -162,6 +146,7 @@ class RunSync:
         first: Optional[Peek] = None,
         others: Others = Others(),
         leases: Optional[List[Lease]] = None,
+        batch: Optional[BatchSize] = None,
         stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -173,13 +158,14 @@ class RunSync:
             first: What the log's first records say, if somebody has looked already.
             others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
+            batch: What is known of the size of posts.
             stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
         self._stop = stop or threading.Event()
         self._transport = Stoppable(transport, self._stop)
         self._base_url = base_url
-        self._options = options
+        self.options = options
         self._structured_console = structured_console
         self._emit = emit
         self._leases = leases if leases is not None else []
@@ -188,8 +174,11 @@ class RunSync:
         self._held: List[Lease] = []
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
+        self._target = options.target
+        self._refused: Optional[refusal.Refusal] = None
+        self._was_looked_up = False  # what the server has refused
         self.others = others
-        self._batch_bytes = BATCH_BYTES
+        self._batch = batch or BatchSize()
         self._reset()
 
     def _reset(self) -> None:
@@ -236,13 +225,16 @@ class RunSync:
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         if self._session is None:
-            if not self._options.include_synced:
+            refused = self._look_up_refusal()
+            if refused is not None:
+                return refused
+            if not self.options.include_synced:
                 self._refuse_a_shorter_log()
             done = self._done_before()
             if done is None:
                 self._take_lease()
                 done = self._done_before()  # another syncer may have been about to be ready
-            if done is not None and self._options.include_synced:
+            if done is not None and self.options.include_synced:
                 self._again = True
             elif done is not None:
                 return done
@@ -253,28 +245,102 @@ class RunSync:
             except _StartAgain:
                 self._again = True
             except RejectedError as error:
-                if error.status != 413 or self._batch_bytes <= SMALLEST_BATCH_BYTES:
-                    raise
-                self._batch_bytes //= 4
-                self._emit("smaller_batches", {"log": self.log.shown, "n_bytes": self._batch_bytes})
+                if error.status == 413 and self._batch.can_shrink:
+                    self._batch.too_large()
+                    self._emit("smaller_batches", {"log": self.log.shown, "n_bytes": self._batch.n_bytes})
+                else:
+                    skipped = self._refuse(error)
+                    if skipped is not None:
+                        return skipped
             self._close_log()
+
+    # ---- what the server has refused
+
+    @property
+    def _refusal_path(self) -> Path:
+        """The place of the refusal, under the id that the log has, or that the user gave."""
+        target = self.options.target
+        return self._destination_of(target).file(self._cars.refused)
+
+    def _look_up_refusal(self) -> Optional[Outcome]:
+        """See what the server said before; return an outcome if that is not to be asked again."""
+        if self._was_looked_up:
+            return None
+        self._was_looked_up = True
+        self._refused = found = refusal.read(self._refusal_path)
+        if found is not None and found.goes_on_as:
+            self._target = self._target._replace(run_id=found.goes_on_as)
+            if not self.options.failed:
+                return None
+        if self.options.failed and (found is None or found.goes_on_as):
+            return Outcome(self.log, Status.SKIPPED, "was not refused")
+        options = self.options
+        if found is None or options.include_synced or self.log.is_named:
+            return None
+        if options.failed and not options.dry_run:
+            return None
+        said = f"{found.reason} ({found.when}, {found.n_tries} times)"
+        if found.was_deleted and options.on_deleted == "skip":
+            return Outcome(self.log, Status.SKIPPED, f"deleted on the server: {said}")
+        if found.was_deleted and options.on_deleted == "new-id":
+            return None
+        return Outcome(self.log, Status.REFUSED, said, RejectedError.exit_code)
+
+    def _refuse(self, error: RejectedError) -> Optional[Outcome]:
+        """Keep what the server said; return an outcome if that is none to be told as a failure.
+
+        Returns:
+            None: the run is to be uploaded under a new id.
+
+        Raises:
+            RejectedError: The error, as it came.
+        """
+        if self.options.dry_run or not refusal.is_for_good(error):
+            raise error
+        is_deleted = isinstance(error, _Deleted) or refusal.was_deleted(error, is_open=self._is_open)
+        n_tries = self._refused.n_tries + 1 if self._refused is not None else 1
+        key = self._destination_of(self.options.target).key
+        said = refusal.Refusal(key, error.message, error.status, n_tries, self._now_s(), is_deleted)
+        if is_deleted and self.options.on_deleted == "new-id" and n_tries <= MAX_NEW_IDS:
+            again = "" if n_tries == 1 else f"-{n_tries}"
+            base = self.options.target.run_id or (self._first.run_id if self._first else "")
+            said = said._replace(goes_on_as=f"{base}-again{again}")
+            self._target = self._target._replace(run_id=said.goes_on_as)
+            self._emit("run_deleted", {"log": self.log.shown, "goes_on_as": said.goes_on_as})
+        self._refused = said
+        with contextlib.suppress(SyncError):  # a disk that is full must not hide what the server said
+            refusal.write(self._refusal_path, said)
+        if said.goes_on_as:
+            return None
+        if is_deleted and self.options.on_deleted == "skip":
+            return Outcome(self.log, Status.SKIPPED, f"deleted on the server: {error.message}")
+        raise error
+
+    def _arrived(self) -> None:
+        """Forget what the server had refused, now that it has taken the run."""
+        if self._refused is not None and not self._refused.goes_on_as and not self.options.dry_run:
+            refusal.forget(self._refusal_path)
+            self._refused = None
 
     # ---- is there anything to do
 
     @property
     def _destination(self) -> Destination:
         assert self._first is not None
-        target = self._options.target
+        return self._destination_of(self._target)
+
+    def _destination_of(self, target: Target) -> Destination:
+        assert self._first is not None
         return Destination(self._base_url, target.entity, target.project, target.run_id or self._first.run_id)
 
     def _done_before(self) -> Optional[Outcome]:
         """Return an outcome if it is known without a request that there is nothing to do."""
         with contextlib.suppress(LogError, CheckpointMismatch):
-            entry = CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+            entry = CheckpointFile(self._cars.checkpoint, self._destination).load(self.log.path)
             if entry is not None:
                 if not entry.is_complete or entry.identity.offset < self._whole_records_end(entry.identity):
                     return None
-                if entry.session.get("step_policy") != self._options.wishes.step_policy:
+                if entry.session.get("step_policy") != self.options.wishes.step_policy:
                     return None
                 if any(
                     path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
@@ -293,7 +359,7 @@ class RunSync:
     def _refuse_a_shorter_log(self) -> None:
         """A log that was cut has lost its exit record, and would end a run as killed that is finished."""
         try:
-            CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+            CheckpointFile(self._cars.checkpoint, self._destination).load(self.log.path)
         except LogShrank:
             raise
         except CheckpointMismatch:
@@ -315,16 +381,22 @@ class RunSync:
             return reader.position
 
     def _take_lease(self) -> None:
-        """Take the lease; with a state directory also the one beside the log, where others look for it."""
-        if self._held or self._options.dry_run:
+        """Take the lease for the destination.
+
+        With a state directory also the one beside the log, where others look for it.
+        """
+        if self._held or self.options.dry_run:
             return
-        beside = Lease(sidecars(self.log).lease)
-        if beside.path != self._cars.lease:
+        shared = sidecars(self.log).lease
+        Lease(shared).check()  # of an older syncer, which has one for all destinations
+        beside = Lease(self._destination.file(shared))
+        mine = Lease(self._destination.file(self._cars.lease))
+        if beside.path != mine.path:
             if os.access(self.log.directory, os.W_OK):
                 self._hold(beside)
             else:
                 beside.check()
-        self._hold(Lease(self._cars.lease))
+        self._hold(mine)
 
     def _hold(self, lease: Lease) -> None:
         lease.acquire()
@@ -355,16 +427,16 @@ class RunSync:
                 self._note_loss(session, event)
         if session.run is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
-        ended = session.exit_code is not None or self._options.finish
+        ended = session.exit_code is not None or self.options.finish
         if not ended and self.others.read_until:
             missing = self.others.read_until - session.offset
-            if missing > 0 and os.path.getsize(self.log.path) < self.others.read_until:
+            if missing > 0 and size(self.log.path) < self.others.read_until:
                 reason = f"{missing} bytes of the log are not here, as the segment that follows it says"
                 self._push(session)
                 return self._outcome(session, Status.RUNNING, reason)
             ended = True
         if not ended:
-            ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
+            ended = has_ended(self.log.path, session.run, self.options.assume_dead_after_s, self._now_s())
         if not ended:
             self._push(session)  # before the files: trouble with one must not keep the rows back
             self._upload_files(session, final=False)
@@ -375,16 +447,15 @@ class RunSync:
 
     def _begin(self) -> None:
         """Restore the session from the checkpoint, or begin at the begin."""
-        self._checkpoints = CheckpointFile(self._cars.checkpoint)
+        self._checkpoints = CheckpointFile(self._cars.checkpoint, self._destination)
         if self._checkpoints.was_damaged:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": "it is damaged"})
-        destination = self._destination
         entry: Optional[Checkpoint] = None
         try:
-            entry = None if self._again else self._checkpoints.load(destination, self.log.path)
+            entry = None if self._again else self._checkpoints.load(self.log.path)
         except CheckpointMismatch as error:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
-        target, wishes = self._options.target, self._options.wishes
+        target, wishes = self._target, self.options.wishes
         policy = entry.session.get("step_policy", wishes.step_policy) if entry is not None else ""
         if entry is not None and policy != wishes.step_policy:
             if policy == "keep" and entry.session["n_late"]:
@@ -395,30 +466,30 @@ class RunSync:
             entry = None  # rows go to other places now
         self._kept = entry
         if entry is None:
-            self._checkpoints.discard(destination)
+            self._checkpoints.discard()
         if entry is None or not entry.session:
             session = Session(
                 target,
                 wishes,
                 starting_step=_starting_step(self._cars.syncstate),
-                batch_bytes=self._batch_bytes,
+                batch_bytes=self._batch.n_bytes,
                 previous=self._previous_place(),
             )
         else:
-            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch_bytes)
+            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch.n_bytes)
         if entry is not None:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
             self._lost = list(entry.lost)
         self._transcript = Transcript()
         if session.console.n_lines:
-            self._replay_console(session.offset, session.console)
+            self._replay_console(session.offset)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
         self._emit(
             "run_started",
-            {"log": self.log.shown, "offset": session.offset, "n_bytes": os.path.getsize(self.log.path)},
+            {"log": self.log.shown, "offset": session.offset, "n_bytes": size(self.log.path)},
         )
 
     def _previous_place(self) -> Optional[Place]:
@@ -432,7 +503,7 @@ class RunSync:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
 
-    def _replay_console(self, end: int, restored: Console) -> None:
+    def _replay_console(self, end: int) -> None:
         """Fill the transcript with what was printed before the checkpoint."""
         assert self._transcript is not None
         _printed(self.log.path, self._transcript, end)
@@ -444,6 +515,7 @@ class RunSync:
         if session.wants_console_form:
             session.structured_console = self._structured_console()
         self._drive(session.flush(self._unreported))
+        session.batch_bytes = self._batch.n_bytes
         self._unreported = []
         self._save(session, is_complete=False)
         self._progress(session)
@@ -460,17 +532,22 @@ class RunSync:
         if self._is_open or session.run is None:
             return
         before = session.bucket
+        if before is not None and self.options.on_deleted == "skip" and not self.options.dry_run:
+            where = (before.entity, before.project, before.name)
+            answer = self._transport.send(protocol.run_resume_status(*where))
+            if protocol.read_resume_status(answer) is None:
+                raise _Deleted(f"the server does not know run {before.name} any more", status=404)
         self._drive(session.open())
         self._is_open = True
         now = session.bucket
         assert now is not None
         is_another = before is not None and (now.inserted or now[:4] != before[:4])
-        if is_another and not self._options.dry_run:  # which has no server that could know the run
+        if is_another and not self.options.dry_run:  # which has no server that could know the run
             self._emit(
                 "checkpoint_discarded", {"log": self.log.shown, "reason": "the server has another run"}
             )
             raise _StartAgain
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._emit(
                 "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
             )
@@ -494,6 +571,7 @@ class RunSync:
         if before_end is not None:
             before_end["place"] = list(session.place)
         self._save(session, is_complete=True, state=before_end, lacks=lacks)
+        self._arrived()
         self._progress(session)
         return self._judge(session, lacks)
 
@@ -501,7 +579,7 @@ class RunSync:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
         if lacks:
             return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
-        if not self._options.wishes.console:
+        if not self.options.wishes.console:
             return self._outcome(session, Status.UPLOADED, "without its console output: --skip-console")
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
@@ -509,12 +587,12 @@ class RunSync:
         if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._write_receipt(session)
         return self._outcome(session, Status.SYNCED, "; ".join(notes))
 
     def _n_left_out(self, session: Session) -> int:
-        return session.n_late if self._options.wishes.step_policy == "drop" else 0
+        return session.n_late if self.options.wishes.step_policy == "drop" else 0
 
     def _lacks(self, session: Session) -> List[str]:
         """Return what is missing on the server, in words."""
@@ -560,8 +638,8 @@ class RunSync:
     def _checkpoint_of(self, log: Log) -> Optional[Checkpoint]:
         """Return what is known of another segment's upload."""
         with contextlib.suppress(LogError, CheckpointMismatch, CheckpointUnreadable):
-            checkpoints = CheckpointFile(sidecars(log, self._options.state_dir).checkpoint)
-            return checkpoints.load(self._destination, log.path)
+            shared = sidecars(log, self.options.state_dir).checkpoint
+            return CheckpointFile(shared, self._destination).load(log.path)
         return None
 
     # ---- files
@@ -599,7 +677,7 @@ class RunSync:
         self._unreported.append(source.path)
         if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
     def _console_source(self, session: Session, stack: contextlib.ExitStack) -> List[files.Source]:
@@ -644,7 +722,7 @@ class RunSync:
         state: Optional[Dict[str, Any]] = None,
         lacks: Sequence[str] = (),
     ) -> None:
-        if self._options.dry_run:
+        if self.options.dry_run:
             return
         assert self._checkpoints is not None
         self._check_lease()
@@ -658,32 +736,27 @@ class RunSync:
             lacks=list(lacks),
             is_complete=is_complete,
         )
-        self._checkpoints.save(self._destination, self._kept)
+        self._checkpoints.save(self._kept)
 
     def _save_files(self) -> None:
         """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
         self._files_saved_s = self._now_s()
-        if self._options.dry_run or not self._uploaded:
+        if self.options.dry_run or not self._uploaded:
             return
         assert self._checkpoints is not None
         nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], [], False)
         self._kept = (self._kept or nothing)._replace(files=self._uploaded, unreported=self._unreported)
-        self._checkpoints.save(self._destination, self._kept)
+        self._checkpoints.save(self._kept)
 
     def _write_receipt(self, session: Session) -> None:
-        receipts = read_receipts(self._cars.receipt)
-        crc32 = file_n_bytes = 0
-        with open(self.log.path, "rb") as file:
-            for piece in iter(lambda: file.read(1 << 20), b""):
-                crc32 = zlib.crc32(piece, crc32)
-                file_n_bytes += len(piece)
+        file_n_bytes, crc32 = checksum(self.log.path)
         log = {
             "name": self.log.path.name,
             "offset": session.offset,
             "file_n_bytes": file_n_bytes,
             "crc32": crc32,
         }
-        receipts[self._destination.key] = {
+        receipt = {
             "url": self._url(session),
             "log": log,
             "n_lines": session.n_lines,
@@ -691,14 +764,30 @@ class RunSync:
             "exit_code": session.exit_code,
             "synced_at": self._now_s(),
         }
-        body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
-        replace_file(self._cars.receipt, sealed(body))
-        if self._options.mark:
-            self._cars.synced.touch()
+        with self._shared_files():
+            receipts = {**read_receipts(self._cars.receipt), self._destination.key: receipt}
+            body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
+            replace_file(self._cars.receipt, sealed(body))
+            if self.options.mark and all(key in receipts for key in self.options.all_destinations):
+                self._cars.synced.touch()
+
+    @contextlib.contextmanager
+    def _shared_files(self) -> Iterator[None]:
+        """Keep the files that all destinations share to ourselves, for a moment."""
+        until_s = time.monotonic() + SHARED_FILES_S
+        while True:
+            try:
+                with Lease(self._cars.lease):
+                    yield
+                return
+            except LeaseHeld:
+                if time.monotonic() > until_s:
+                    raise
+            self._stop.wait(0.05)
 
     def _keep_syncstate(self, session: Session) -> None:
         """Write where the run went on, as wandb does and reads it."""
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             state = {
                 "starting_step": session.starting_step,
                 "starting_runtime": int(session.runtime_s * 1000),
@@ -713,6 +802,8 @@ class RunSync:
             while True:
                 request = steps.send(response)  # type: ignore[arg-type]  # None starts it
                 response = self._transport.send(request)
+                if request.operation == protocol.FILE_STREAM:
+                    self._batch.took(request.n_bytes, response.took_s)
         except StopIteration:
             pass
 
@@ -729,7 +820,7 @@ class RunSync:
         )
 
     def _progress(self, session: Session) -> None:
-        n_bytes = os.path.getsize(self.log.path)
+        n_bytes = size(self.log.path)
         self._emit("progress", {"log": self.log.shown, "offset": session.offset, "n_bytes": n_bytes})
 
     def _url(self, session: Session) -> str:
@@ -745,7 +836,7 @@ class RunSync:
             "files": len(self._uploaded),
             "console_lines": session.console.n_lines,
         }
-        if self._options.dry_run:
+        if self.options.dry_run:
             counts["rows"] -= self._n_rows_before
             return Outcome(self.log, Status.PLANNED, reason, exit_code, counts=counts)
         if status is Status.RUNNING:
@@ -753,47 +844,18 @@ class RunSync:
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
 
 
-class Peek(NamedTuple):
-    """What the first records of a log say."""
-
-    run_id: str
-    entity: str
-    project: str
-    started_s: float
-    is_ours: bool
-    previous: str = ""  # the segment before, as SegmentInfo has it
-    previous_end: int = 0
-    n_before: int = 0  # rows of earlier segments
-    is_rewound: bool = False  # it begins behind a step of the run itself
-
-
-def peek(log: Path) -> Optional[Peek]:
-    """Return what the first records of a log say; None if there is no run record among them.
+def checksum(path: Path) -> Tuple[int, int]:
+    """Return size and crc32 of a log; of a compressed one, those that it had.
 
     Raises:
-        LogError: The log cannot be read.
+        OSError, LogError: It cannot be read.
     """
-    is_ours = False
-    with Reader(log) as reader:
-        for number, event in enumerate(reader.events()):
-            if number > 10:
-                break
-            if not isinstance(event, Record):
-                continue
-            record = RecordMessage()
-            with contextlib.suppress(DecodeError):
-                record.ParseFromString(event.payload)
-            if record.HasField("header"):
-                is_ours = record.header.version_info.producer.startswith("wandb-ng")
-            if record.HasField("run"):
-                run = record.run
-                started_s = run.start_time.seconds + run.start_time.nanos / 1e9
-                segment = run.segment
-                who = (run.run_id, run.entity, run.project)
-                behind = (segment.previous, segment.previous_end, segment.begin.history)
-                is_rewound = run.branch_point.run == run.run_id
-                return Peek(*who, started_s, is_ours, *behind, is_rewound)
-    return None
+    crc32 = n_bytes = 0
+    with open_log(path) as file:
+        while piece := file.read_at(n_bytes, 1 << 20):
+            crc32 = zlib.crc32(piece, crc32)
+            n_bytes += len(piece)
+    return n_bytes, crc32
 
 
 def is_damaged(log: Path) -> bool:

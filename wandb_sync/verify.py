@@ -29,7 +29,8 @@ from wandb_sync.discover import Log, sidecars
 from wandb_sync.files import CONFIG, METADATA, SUMMARY, from_disk
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.receipts import differs
-from wandb_sync.run_sync import Peek, peek, read_receipts
+from wandb_sync.run_sync import read_receipts
+from wandb_sync.segments import Peek, peek
 from wandb_sync.session import Session, Steps, Target, Wishes
 from wandb_sync.transport.base import Transport
 from wandb_sync.transport.dry_run import DryRun
@@ -185,7 +186,10 @@ class _Verification:
         assert self._first is not None
         run_id = self._target.run_id or self._first.run_id
         key = Destination(self._base_url, self._target.entity, self._target.project, run_id).key
-        receipt = read_receipts(self._cars.receipt).get(key)
+        receipts = read_receipts(self._cars.receipt)
+        # One that was asked for by another name of the same place will do.
+        alike = [kept for kept in receipts if kept.split("|")[0] == key.split("|")[0]]
+        receipt = receipts.get(key) or (receipts[alike[0]] if len(alike) == 1 else None)
         if receipt is None:
             self._notes.append(f"there is no receipt of {self._base_url}")
             return None

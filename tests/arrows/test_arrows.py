@@ -53,9 +53,36 @@ def test_a_whole_offline_run_loads_no_third_party_module_and_nothing_that_connec
     )
 
 
-def test_importing_the_package_does_no_work() -> None:
-    loaded = _loaded("import sys, wandb; print('\\n'.join(sys.modules))")
-    assert {name for name in loaded if name.startswith("wandb")} <= {"wandb", "wandb.version"}
+@pytest.mark.parametrize("statement", ["import wandb", "from wandb import init", "__import__('wandb')"])
+def test_a_script_has_the_recording_half_once_it_has_imported_the_package(statement: str) -> None:
+    run = "with wandb.init(mode='offline', settings={'silent': True}) as run: run.log({'a': 1})"
+    loaded = _loaded(
+        f"import sys; {statement}; import wandb; before = set(sys.modules)\n{run}\n"
+        "print('\\n'.join(set(sys.modules) - before))"
+    )
+    beside = {name for name in loaded if name.startswith("wandb")}  # they are loaded in threads of their own
+    assert {name.rpartition(".")[0] for name in beside} <= {"wandb.internal"}
+
+
+def test_importing_the_package_starts_nothing_and_needs_nothing() -> None:
+    loaded = _loaded("import sys, wandb, threading; print(threading.active_count(), *sys.modules, sep='\\n')")
+    assert "1" in loaded
+    assert not [name for name in loaded if name.partition(".")[0] in (*THIRD_PARTY, "wandb_sync")]
+    assert not {"socket", "ssl", "subprocess", "asyncio"} & loaded
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import wandb.version",
+        "from wandb.transaction_log import format",
+        "import importlib as i; i.import_module('wandb.env')",
+    ],
+)
+def test_importing_a_part_of_the_package_does_not_load_the_recording_half(statement: str) -> None:
+    loaded = _loaded(f"{statement}; import sys; print(*sys.modules, sep='\\n')")
+    assert "wandb" in loaded
+    assert not [name for name in loaded if name.startswith("wandb.sdk")]
 
 
 def test_the_syncer_never_loads_the_sdk() -> None:
@@ -153,7 +180,7 @@ def test_each_dependency_has_one_home() -> None:
         "requests": {"wandb_sync/transport/http.py"},
         "tenacity": {"wandb_sync/transport/retry.py"},
         "watchdog": {"wandb_sync/follow.py"},
-        "zstandard": {"wandb_sync/pack/stream.py"},
+        "zstandard": {"wandb/transaction_log/compressed.py", "wandb_sync/pack/stream.py"},
         "sqlalchemy": {"wandb/server"},
         "starlette": {"wandb/server"},
         "uvicorn": {"wandb/server"},

@@ -1,8 +1,8 @@
-"""pack, unpack, repair, clean and the import of receipts are killed at each of their file operations, and meet
-full disks: nothing is lost, nothing is half, and the next one finishes.
+"""Each of the commands of the air gap is killed at each of its file operations, and meets full disks: nothing
+is lost, nothing is half, and the next one finishes.
 
-Real kills of real processes: a fork kills itself with SIGKILL at the n-th opening, renaming, linking, making or
-removing of a file.
+Real kills of real processes: a fork kills itself with SIGKILL at the n-th opening, renaming, linking, making
+or removing of a file.
 """
 
 from __future__ import annotations

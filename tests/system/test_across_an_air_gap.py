@@ -376,7 +376,8 @@ def test_verified_only_asks_the_server(server: Any, tmp_path: Path, monkeypatch:
     wandb("sync", runs)
     (run,) = server.runs()
     query = "mutation Delete($id: ID!) { deleteRun(input: {id: $id}) { success } }"
-    graph = "query Id($e: String, $p: String, $n: String!) { project(name: $p, entityName: $e) { run(name: $n) { id } } }"
+    graph = "query Id($e: String, $p: String, $n: String!) "
+    graph += "{ project(name: $p, entityName: $e) { run(name: $n) { id } } }"
     found = server.graphql(graph, {"e": run["entity"], "p": run["project"], "n": run["name"]})
     server.graphql(query, {"id": found["project"]["run"]["id"]})
     (told,) = lines("clean", runs, "--yes", "--json", "--verified-only")

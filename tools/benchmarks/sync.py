@@ -1,7 +1,7 @@
 """`wandb sync`: rows per CPU second, requests and memory, beside the real one on the same logs.
 
-Against two servers: the local one, as a person would use it, and one that answers at once, so that nothing
-but the syncer is measured.  The server's own CPU is not counted.
+Against three servers: the local one, as a person would use it, one that answers at once, so that nothing but
+the syncer is measured, and one that is far away.  The server's own CPU is not counted.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from benchmarks.process_tree import CpuMeter, PeakMemory
 from benchmarks.tables import Table, Target
 
 OURS, REAL = "wandb-ng", "wandb 0.31"
-INSTANT, LOCAL = "instant", "local"
+INSTANT, FAR, LOCAL = "instant", "100 ms away", "local"
+FAR_MS = 100
 MAX_CPU_RATIO = 2.0
+MAX_WALL_RATIO = 1 / 3  # of many small runs on a far server
 POLL_S = 0.02
 TIMEOUT_S = 300.0
 
@@ -53,16 +55,17 @@ def tables(place: BenchPlace, quick: bool, long: bool) -> List[Table]:
     for logs in many:
         written = place.directory()
         place.run([sys.executable, CHILDREN / "write_runs.py", logs.n_runs, logs.n_rows], cwd=written)
-        for server in (INSTANT, LOCAL):
+        for server in (INSTANT, LOCAL, FAR) if logs.n_runs > 1 else (INSTANT, LOCAL):
             figures = _measure(place, logs, written, server, 1 if quick or logs is LONG else 2)
             real = figures.get(REAL)
             for name, its in figures.items():
                 ratio = its.cpu_s / real.cpu_s if real else None
-                targets: List[Any] = [None, None]
+                targets: List[Any] = [None] * 3
                 if name == OURS and real and ratio is not None:
                     targets = [
                         Target.at_most(MAX_CPU_RATIO, ratio),
                         Target.below(real.n_requests, its.n_requests),
+                        Target.at_most(MAX_WALL_RATIO, its.wall_s / real.wall_s) if server == FAR else None,
                     ]
                 n_rows = logs.n_runs * logs.n_rows
                 rows.append(
@@ -81,10 +84,10 @@ def tables(place: BenchPlace, quick: bool, long: bool) -> List[Table]:
                     ]
                 )
     columns = ["log", "server", "syncer", "rows/CPU s", "CPU s", "wandb's CPU", "wall s", "requests"]
-    columns += ["peak MB", "rows there", "CPU", "requests fewer"]
+    columns += ["peak MB", "rows there", "CPU", "requests fewer", "wall"]
     notes = [
         "CPU and memory of the syncer's process tree; medians.  Rows of 10 scalars, written by wandb-ng.",
-        "rows there: what the local server has afterwards; the instant one keeps nothing.",
+        "rows there: what the local server has afterwards; the others keep nothing.",
     ]
     digits = {"CPU s": 2, "wall s": 1, "peak MB": 0}
     return [Table("wandb sync", columns, rows, digits, notes)]
@@ -171,7 +174,7 @@ class _Server:
 
     def __init__(self, place: BenchPlace, kind: str) -> None:
         self._requests = place.directory() / "requests"
-        command = [sys.executable, str(CHILDREN / "instant_server.py")]
+        command = [sys.executable, str(CHILDREN / "instant_server.py"), str(FAR_MS if kind == FAR else 0)]
         if kind == LOCAL:
             command = [sys.executable, "-m", "wandb.server", "--dir", str(place.directory()), "--port", "0"]
             command += ["--json", "--request-log", str(self._requests)]
@@ -199,7 +202,7 @@ class _Server:
 
     def n_rows(self) -> Optional[int]:
         """Return how many rows are there."""
-        if self._kind == INSTANT:
+        if self._kind != LOCAL:
             return None
         count: int = sum(run["counts"]["history"] for run in self._get("/api/runs"))
         return count

@@ -17,10 +17,11 @@ import os
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from wandb.errors import LogError
+from wandb.errors import LogError, PackageMissing
 from wandb.interface.wire import decode
 from wandb.processes import Life, ProcessId, life_of
 from wandb.transaction_log.format import BLOCK_BYTES
+from wandb.transaction_log.log_file import on_disk, open_log, plain_name
 from wandb.transaction_log.parser import Parser, Record
 from wandb.transaction_log.reader import Reader
 
@@ -82,12 +83,13 @@ def directories(wandb_dir: str, run_id: str) -> List[str]:
 
 def has_log(wandb_dir: str, name: str, run_id: str) -> bool:
     """Say whether a run directory holds the log of a run."""
-    return os.path.exists(os.path.join(wandb_dir, name, f"run-{run_id}.wandb"))
+    return os.path.exists(on_disk(os.path.join(wandb_dir, name, f"run-{run_id}.wandb")))
 
 
 def _has_any_log(wandb_dir: str, name: str) -> bool:
     try:
-        return any(entry.endswith(".wandb") for entry in os.listdir(os.path.join(wandb_dir, name)))
+        entries = os.listdir(os.path.join(wandb_dir, name))
+        return any(plain_name(entry).endswith(".wandb") for entry in entries)
     except OSError:  # it was taken away again
         return True
 
@@ -97,6 +99,9 @@ def find(wandb_dir: str, run_id: str) -> List[Segment]:
 
     Args:
         wandb_dir: The directory of runs.
+
+    Raises:
+        PackageMissing: One is compressed: who does not know it would begin in the middle of the others.
     """
     found = []
     for name in directories(wandb_dir, run_id):
@@ -114,15 +119,14 @@ def last_state(log: str) -> Tuple[Dict[str, Any], int]:
         LogError: The log cannot be read.
     """
     try:
-        with open(log, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
+        with open_log(log) as file:
+            size = file.size()
             look_back = LOOK_BACK_BYTES
             while True:
                 begin = max(0, size - look_back) // BLOCK_BYTES * BLOCK_BYTES
-                file.seek(begin)
                 # Parsing from a border is sound: what reaches over it is told as a loss, and passed over.
                 parser = Parser(begin)
-                parser.feed(file.read(size - begin))
+                parser.feed(file.read_at(begin, size - begin))
                 found: Tuple[Dict[str, Any], int] = ({}, 0)
                 for event in parser.events():
                     if isinstance(event, Record) and _FOOTER in event.payload[:12]:
@@ -164,6 +168,8 @@ def _run_record(log: str) -> Optional[Dict[str, Any]]:
                 return dict(record["run"])
             if number > FIRST_RECORDS:
                 break
+    except PackageMissing:
+        raise
     except LogError:
         pass
     return None

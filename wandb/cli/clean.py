@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -10,16 +11,16 @@ from typing import Any, Dict, List, Optional, Tuple
 import click
 
 from wandb import term
-from wandb.cli.options import Age, state_dir
+from wandb.cli.options import state_dir
 from wandb.errors import UsageError
 from wandb_sync.report import size_text
+from wandb_sync.units import seconds_of
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option(
     "--older-than",
-    type=Age(),
     default="24h",
     show_default=True,
     metavar="TIME",
@@ -61,7 +62,9 @@ def clean(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     from wandb_sync.clean import CleanOptions, judge, remove_left
     from wandb_sync.discover import default_directory, discover
 
-    hours = flags["older_than"] if flags["min_hours"] is None else flags["min_hours"]
+    hours = flags["min_hours"]
+    if hours is None:
+        hours = seconds_of(flags["older_than"], "--older-than") / 3600
     state = state_dir(flags["state"])
     options = CleanOptions(hours, flags["keep_last"], flags["include_unsynced"], state)
     logs = discover(paths)
@@ -134,12 +137,12 @@ def _tell(one: Any, status: str, reason: str, flags: Dict[str, Any]) -> None:
 
 def _verified(judged: List[Any], base_url: str, state: Optional[Any]) -> Tuple[List[Any], int]:
     """Let stay what the server does not confirm."""
-    from wandb_sync.cli import chosen_base_url, find_key
-    from wandb_sync.transport.http import HttpTransport
+    from wandb_sync.engine import default_base_url, find_key
+    from wandb_sync.transport.http import HttpTransport, checked_base_url
     from wandb_sync.transport.retry import Retry
     from wandb_sync.verify import verify
 
-    url = chosen_base_url(base_url)
+    url = checked_base_url(base_url or default_base_url(os.environ))
     transport = Retry(HttpTransport(url, find_key(url)), deadline_s=60.0)
     exit_code = 0
     found = []

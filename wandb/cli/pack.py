@@ -9,10 +9,11 @@ from typing import Optional, Tuple
 import click
 
 from wandb import term
-from wandb.cli.options import Size, state_dir
+from wandb.cli.options import state_dir
 from wandb.cli.progress import Progress
 from wandb.errors import UsageError
 from wandb_sync.report import size_text
+from wandb_sync.units import n_bytes_of
 
 EXIT_PARTIAL = 3
 
@@ -21,9 +22,7 @@ EXIT_PARTIAL = 3
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option("-o", "--output", "out", required=True, metavar="FILE.tar.zst", help="The pack; - is stdout.")
 @click.option("--incremental", is_flag=True, help="Only what the last pack of these runs did not carry.")
-@click.option(
-    "--split-size", type=Size(), metavar="SIZE", help="Parts of at most so much: FILE.tar.zst.001, .002 ..."
-)
+@click.option("--split-size", metavar="SIZE", help="Parts of at most so much: FILE.tar.zst.001, .002 ...")
 @click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Of compression.")
 @click.option(
     "--state-dir",
@@ -39,7 +38,7 @@ def pack(
     paths: Tuple[str, ...],
     out: str,
     incremental: bool,
-    split_size: Optional[int],
+    split_size: Optional[str],
     level: int,
     state: Optional[str],
     as_json: bool,
@@ -68,7 +67,8 @@ def pack(
 
     if out == "-" and sys.stdout.isatty():
         raise UsageError("a pack is no text for a terminal", hint="-o FILE.tar.zst, or a pipe")
-    options = PackOptions(incremental, split_size, level, state_dir=state_dir(state))
+    split_bytes = n_bytes_of(split_size, "--split-size") if split_size else None
+    options = PackOptions(incremental, split_bytes, level, state_dir=state_dir(state))
     with Progress("packing", quiet=quiet or as_json) as progress:
         done = write_pack(paths, out, options, progress.event)
     n_left_out = sum(map(len, done.left_out.values()))

@@ -18,6 +18,7 @@ import click
 from wandb.cli.plot import Curve, draw
 from wandb.errors import UsageError
 from wandb.proto import record_pb2
+from wandb.transaction_log.log_file import on_disk, plain_name
 from wandb.transaction_log.parser import Lost
 from wandb.transaction_log.reader import Reader
 from wandb_sync import json_tree
@@ -117,9 +118,10 @@ def find_log(path: str) -> str:
     Raises:
         UsageError: There is none, or more than one.
     """
-    if os.path.isfile(path):
+    if os.path.isfile(on_disk(path)):
         return path
-    logs = sorted(glob.glob(os.path.join(glob.escape(path), "*.wandb")))
+    logs = sorted({plain_name(name) for name in glob.glob(os.path.join(glob.escape(path), "*.wandb*"))})
+    logs = [log for log in logs if log.endswith(".wandb") and os.path.isfile(on_disk(log))]
     if len(logs) == 1:
         return logs[0]
     if logs:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any, Optional, Tuple
 
 import click
@@ -54,16 +56,15 @@ def verify(
         2  wrong usage            5  the server cannot be reached; what is here is well
         1  failed                 6  the API key is missing or refused; what is here is well
     """
-    from pathlib import Path
-
-    from wandb_sync.cli import chosen_base_url, find_key
+    from wandb_sync.engine import default_base_url, find_key
     from wandb_sync.discover import discover
+    from wandb_sync.transport.http import checked_base_url
     from wandb_sync.session import Target
     from wandb_sync.verify import exit_code_of
     from wandb_sync.verify import verify as verify_logs
 
     logs = discover(paths)
-    url = chosen_base_url(base_url)
+    url = checked_base_url(base_url or default_base_url(os.environ))
     transport: Any = None
     no_key = None
     if not offline:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 from wandb import env
 from wandb.interface.console_lines import ConsoleLines
 from wandb.interface.records import path_of, value_of
-from wandb.interface.values import Path
+from wandb.interface.values import Path, put, remove
 from wandb.sdk.wandb_metric import Metric, Metrics
 from wandb.sdk.wandb_summary import SummaryState
 
@@ -98,13 +98,9 @@ class Earlier:
 
     def _take_config(self, fields: Mapping[str, Any]) -> None:
         for item in fields.get("update", ()):
-            path = path_of(item)
-            _put(
-                self.config, (path,) if isinstance(path, str) else path, value_of(item.get("value_json", ""))
-            )
+            put(self.config, path_of(item), value_of(item.get("value_json", "")))
         for item in fields.get("remove", ()):
-            path = path_of(item)
-            _remove(self.config, (path,) if isinstance(path, str) else path)
+            remove(self.config, path_of(item))
 
     def _take_summary(self, fields: Mapping[str, Any]) -> None:
         self.summary.apply(fields)
@@ -194,19 +190,3 @@ def step_of(fields: Mapping[str, Any]) -> int:
 
 def _row_of(fields: Mapping[str, Any]) -> Dict[Path, Any]:
     return {path_of(item): value_of(item.get("value_json", "")) for item in fields.get("item", ())}
-
-
-def _put(node: Dict[str, Any], path: Tuple[str, ...], value: Any) -> None:
-    for key in path[:-1]:
-        below = node.get(key)
-        if not isinstance(below, dict):
-            below = node[key] = {}
-        node = below
-    node[path[-1]] = value
-
-
-def _remove(node: Any, path: Tuple[str, ...]) -> None:
-    for key in path[:-1]:
-        node = node.get(key) if isinstance(node, dict) else None
-    if isinstance(node, dict):
-        node.pop(path[-1], None)

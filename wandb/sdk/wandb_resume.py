@@ -27,7 +27,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from wandb import env
 from wandb.backend import segments
 from wandb.backend.segments import Segment
-from wandb.errors import LogError, UsageError, ValidationError
+from wandb.errors import LogError, PackageMissing, UsageError, ValidationError
 from wandb.interface.records import path_of, value_of
 from wandb.processes import Life
 from wandb.sdk.beginning import Beginning, Earlier, step_of, was_requeued
@@ -173,7 +173,10 @@ def _at_id(
     wandb_dir: str, run_id: str, resume: Optional[str], project: Optional[str], warn: Callable[[str], None]
 ) -> Beginning:
     """Begin under an id that was given, or if somebody is writing there, under one that is free."""
-    here = segments.find(wandb_dir, run_id)
+    try:
+        here = segments.find(wandb_dir, run_id)
+    except PackageMissing as error:
+        return _kept_apart(wandb_dir, run_id, error, warn)
     was_here = _was_here(wandb_dir, run_id, here)
     chain = [segment for segment in here if project in (None, segment.run.get("project", ""))]
     if not chain:
@@ -190,9 +193,7 @@ def _at_id(
     try:
         earlier = read(last)
     except LogError as error:
-        free = _free_namesake(wandb_dir, run_id)
-        warn(f"{error}. This recording cannot go on from there and is kept apart, as run {free}.")
-        return Beginning(free)
+        return _kept_apart(wandb_dir, run_id, error, warn)
     if not _is_at_work(last, earlier, resume):
         return _following(run_id, last, earlier, resume, was_here, warn)
     free = _free_namesake(wandb_dir, run_id)
@@ -202,6 +203,12 @@ def _at_id(
         f"{writer.get('host') or 'an unknown host'}, in {os.path.dirname(last.log)}. "
         f"This recording is kept apart, as run {free}."
     )
+    return Beginning(free)
+
+
+def _kept_apart(wandb_dir: str, run_id: str, error: LogError, warn: Callable[[str], None]) -> Beginning:
+    free = _free_namesake(wandb_dir, run_id)
+    warn(f"{error}. This recording cannot go on from there and is kept apart, as run {free}.")
     return Beginning(free)
 
 
@@ -308,8 +315,8 @@ def _auto_in_job(
     generation = 0
     while True:  # a run that ended well is done; the program that begins it again means a new one
         run_id = _job_id(job, n_earlier_runs, generation)
-        chain = segments.find(wandb_dir, run_id)
         try:
+            chain = segments.find(wandb_dir, run_id)
             is_done = bool(chain) and read(chain[-1]).exit_code == 0
         except LogError:
             is_done = False

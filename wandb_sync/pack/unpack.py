@@ -36,7 +36,10 @@ from typing import (
 )
 
 from wandb.errors import BadPack, CheckpointUnreadable, Error, PackError, PackGap
+from wandb.transaction_log.compaction import decompress
+from wandb.transaction_log.log_file import PlainFile, on_disk, open_log, plain_name, size
 from wandb_sync.checkpoint import sync_directory, unsealed
+from wandb_sync.discover import logs_in
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.pack import memory as memories
 from wandb_sync.pack.manifest import (
@@ -309,7 +312,7 @@ def _here(directory: Path) -> Here:
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise PackError(f"{directory}: is there, and is no directory")
     memory = memories.load(memories.path_of(directory))
-    logs = {path.name: path.stat().st_size for path in directory.glob("*.wandb") if path.is_file()}
+    logs = {path.name: size(path) for path in logs_in(directory)}
     # What somebody has removed here counts as not here, so that a whole pack brings it back.
     files = {
         name: (kept.n_bytes, kept.sha256)
@@ -346,6 +349,7 @@ class _Place:
         """
         pieces = [(number, member.content, one) for number, member, one in members if member.is_log]
         for number, log, _ in pieces:
+            self._decompress(log)
             self._check_log(number, log)
         here = Here(self._memory.made_at_ns)
         is_newer = takes_files(self._run, here)
@@ -369,6 +373,8 @@ class _Place:
         for number, log, one in pieces:
             self._put_log(into, number, log)
             logs[log.path] = KeptLog.of(into / log.path, log.end, one.crc32)
+        if is_newer:
+            self._drop_plain(into)
         older = sorted(set(files) - {file.path for file in self._run.files}) if is_newer else []
         if is_newer:
             memory = Memory(self._run.made_at_ns, self._run.is_open, logs, files)
@@ -378,6 +384,30 @@ class _Place:
             os.rename(into, self._directory)
         sync_directory(self._directory.parent)
         return tuple(changed), tuple(older)
+
+    def _decompress(self, log: LogPiece) -> None:
+        """Make a log plain that somebody has compressed here, so that it can grow."""
+        path = self._directory / log.path
+        if on_disk(path) != os.fspath(path) and size(path) < log.end:
+            decompress(on_disk(path))
+
+    def _drop_plain(self, into: Path) -> None:
+        """Remove the plain form of logs that were compressed over there, once the compressed form is here.
+
+        It may lack an end that was never packed, and whoever finds both forms takes the plain one.
+        """
+        listed = {log.path for log in self._run.logs}
+        for file in self._run.files:
+            plain = plain_name(file.path)
+            if plain == file.path or "/" in plain or plain in listed or not (into / plain).is_file():
+                continue
+            with open_log(into / file.path) as whole, PlainFile(os.fspath(into / plain)) as begun:
+                at = 0
+                while piece := begun.read_at(at, PIECE_BYTES):
+                    if whole.read_at(at, len(piece)) != piece:
+                        raise self._is_another(into / plain)
+                    at += len(piece)
+            os.unlink(into / plain)
 
     def _check_log(self, number: int, log: LogPiece) -> None:
         """Refuse a piece that does not continue what is here."""

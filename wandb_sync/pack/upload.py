@@ -14,7 +14,6 @@ Rule 3: given several packs, all of them are put together before anything is upl
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import re
 import shutil
@@ -27,15 +26,13 @@ from wandb_sync.discover import Log
 from wandb_sync.pack.manifest import Manifest, Run
 from wandb_sync.pack.stream import STDIN
 from wandb_sync.pack.unpack import failure, in_order, manifest_of, unpack
-from wandb_sync.run_sync import Outcome, RunOptions, Status
-from wandb_sync.service import Report
+from wandb_sync.outcomes import Emit, Outcome, Report, Status
 
 STATE_NAME = "wandb-pack-state"
 SPOOL_PREFIX = "wandb-sync-pack-"
 LEAST_SHARE_BYTES = 64 << 20  # the share of a disk that has less free than twice that
 
-Emit = Callable[[str, Mapping[str, Any]], None]
-Sync = Callable[[Sequence[str], RunOptions, Emit], Report]  # what syncs run directories
+Sync = Callable[[Sequence[str], bool, str, Emit], Report]  # see sync_packs
 
 
 class Share(NamedTuple):
@@ -45,12 +42,13 @@ class Share(NamedTuple):
     directories: Set[str]
 
 
-def sync_packs(packs: Sequence[str], options: RunOptions, sync: Sync, emit: Emit) -> Report:
+def sync_packs(packs: Sequence[str], state_dir: str, sync: Sync, emit: Emit, *, dry_run: bool) -> Report:
     """Sync the runs of packs.
 
     Args:
-        options: `state_dir` None: beside the packs.
-        sync: Called with the directories of runs, the options for them, and where to tell what happens.
+        state_dir: Where it is kept what the server has; empty: beside the packs.
+        sync: Syncs run directories: paths, whether their runs go on, the state directory, and where to tell
+            what happens.
 
     Raises:
         UsageError: A pack is stdin, which can be read only once.
@@ -60,8 +58,7 @@ def sync_packs(packs: Sequence[str], options: RunOptions, sync: Sync, emit: Emit
     if STDIN in packs:
         raise UsageError("a pack from stdin cannot be synced", hint="unpack it, or save it as a file first")
     packs = in_order(packs)
-    if options.state_dir is None:
-        options = options._replace(state_dir=state_dir_of(packs[0], make=not options.dry_run))
+    state_dir = state_dir or str(state_dir_of(packs[0], make=not dry_run))
     manifests = {path: manifest_of(path) for path in packs}
     label = {run.directory: path for path in packs for run in manifests[path].runs}
     outcomes: List[Outcome] = []
@@ -78,8 +75,7 @@ def sync_packs(packs: Sequence[str], options: RunOptions, sync: Sync, emit: Emit
                 emit("run_done", {**fields, "exit_code": error.exit_code})
             if not share.directories - set(broken):
                 continue
-            known = options._replace(assume_dead_after_s=math.inf) if share.is_open else options
-            report = sync([str(spool)], known, _renamed(emit, spool, label))
+            report = sync([str(spool)], share.is_open, state_dir, _renamed(emit, spool, label))
             outcomes += report.outcomes
             was_interrupted = report.was_interrupted
             interrupt_code = report.interrupt_code

@@ -40,12 +40,13 @@ from wandb.errors import BadPack, Error, PackError
 from wandb.processes import Life
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.proto.record_pb2 import RunRecord
+from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
 from wandb.version import __version__
 from wandb_sync.checkpoint import sealed
-from wandb_sync.discover import LOG_SUFFIX, discover
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, run_record, writer_life
+from wandb_sync.discover import LOG_SUFFIX, discover, logs_in
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, writer_life
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.pack import memory as memories
 from wandb_sync.pack.manifest import (
@@ -63,6 +64,7 @@ from wandb_sync.pack.manifest import (
 )
 from wandb_sync.pack.memory import Kept, KeptLog, Memory
 from wandb_sync.pack.stream import DEFAULT_LEVEL, PackWriter
+from wandb_sync.segments import first_run
 
 RACY_NS = 2 * 10**9  # a file that changed so shortly before it was packed may have changed again, unseen
 N_LAST_RECORDS = 8  # among which the exit record is
@@ -230,20 +232,20 @@ class _Directory:
         logs: List[LogPiece] = []
         who = ("", "", "")
         is_open = False
-        for path in sorted(self.path.glob("*" + LOG_SUFFIX)):
+        for path in sorted(logs_in(self.path)):
+            run, _ = first_run(path)
+            if run is not None:
+                who = (run.entity, run.project, run.run_id)
             if not path.is_file():
-                continue
+                continue  # compressed, so it has ended: a file like others
             mtime_ns = path.stat().st_mtime_ns
             kept = base.logs.get(path.name)
             if kept is not None and not kept.is_begin_of(path):
                 kept = None  # repaired, or another one
-            run = run_record(path)
             end, log_is_open = _end_of(path, run, kept, base.is_open, options.assume_dead_after_s)
             is_open = is_open or log_is_open
             begin, crc32 = (kept.end, kept.crc32) if kept is not None else (0, 0)
             logs.append(LogPiece(path.name, begin, end, crc32, mtime_ns))
-            if run is not None:
-                who = (run.entity, run.project, run.run_id)
             if end == begin:
                 self._kept_logs[path.name] = KeptLog.of(path, end, crc32)
         return logs, who, is_open
@@ -262,7 +264,7 @@ class _Directory:
                 left_out[path] = reason
             elif is_directory:
                 directories.append(path)
-            elif not is_sidecar(path) and not ("/" not in path and path.endswith(LOG_SUFFIX)):
+            elif not (is_sidecar(path) or "/" not in path and path.endswith((LOG_SUFFIX, UNFINISHED))):
                 status = os.stat(self.path / path)
                 known = base.files.get(path)
                 if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):

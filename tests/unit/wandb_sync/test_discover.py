@@ -11,7 +11,7 @@ from log_builder import LogBuilder
 
 from wandb.errors import UsageError
 from wandb.sdk import wandb_setup
-from wandb_sync.discover import discover, find, sidecars
+from wandb_sync.discover import discover, directories_by_run, find, sidecars
 
 
 @pytest.fixture
@@ -139,3 +139,15 @@ def test_the_syncers_files_stand_beside_the_log_or_where_they_are_told(tree: Pat
     assert sidecars(log).checkpoint == log.path.with_name("run-c.wandb.checkpoint")
     elsewhere = sidecars(log, tmp_path).checkpoint
     assert elsewhere == tmp_path / "run-20260103_000000-c-run-c.wandb.checkpoint"
+
+
+def test_directories_are_found_by_the_run_that_they_may_be_of(tmp_path: Path) -> None:
+    names = ["offline-run-20260101_000000-x", "run-20260102_000000-x-1", "run-20260103_000000-y", "copy of x"]
+    for name in names:
+        (tmp_path / "tree" / name).mkdir(parents=True)
+    found = directories_by_run(tmp_path / "tree")
+    assert sorted(found["x"]) == names[:2]
+    assert found["x-1"] == [names[1]]
+    assert found["y"] == [names[2]]
+    assert found[""] == ["copy of x"]
+    assert not directories_by_run(tmp_path / "gone")

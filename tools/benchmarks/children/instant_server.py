@@ -1,5 +1,7 @@
 """A server that knows the W&B protocol's answers by heart and gives them at once; it keeps nothing.
 
+    instant_server.py [DELAY_MS]     DELAY_MS: how long each answer takes, as over a long line
+
 Prints its address as JSON when it is ready; `GET /counts` says how many requests and bytes came.  Ends with
 its standard input.
 """
@@ -42,6 +44,7 @@ class Connection(asyncio.Protocol):
     """One kept-alive connection."""
 
     counts: Dict[str, int] = {"requests": 0, "bytes": 0}
+    delay_s = 0.0
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -79,7 +82,10 @@ class Connection(asyncio.Protocol):
         text = json.dumps(answer).encode()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
         assert self._transport is not None
-        self._transport.write(head.encode() + text)
+        if self.delay_s and path != "/counts":
+            asyncio.get_running_loop().call_later(self.delay_s, self._transport.write, head.encode() + text)
+        else:
+            self._transport.write(head.encode() + text)
 
     def _graphql(self, request: Dict[str, Any]) -> Any:
         if "createRunFiles" in request["query"]:
@@ -95,6 +101,7 @@ class Connection(asyncio.Protocol):
 async def main() -> None:
     """Serve until the standard input ends."""
     loop = asyncio.get_running_loop()
+    Connection.delay_s = float(sys.argv[1]) / 1000 if len(sys.argv) > 1 else 0.0
     server = await loop.create_server(Connection, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     print(json.dumps({"base_url": f"http://{host}:{port}", "api_key": "0" * 40}), flush=True)
