@@ -30,8 +30,9 @@ from wandb_sync.discover import Log, discover
 from wandb_sync.pack.unpack import STAGE_PREFIX, unpack
 from wandb_sync.pack.unpack import check as check_pack
 from wandb_sync.pack.write import PackOptions, pack
-from wandb_sync.receipts import crc32_of, parse, take, text_of
+from wandb_sync.receipts import parse, take, text_of
 from wandb_sync.repair import repair
+from wandb_sync.run_sync import checksum, read_receipts
 
 INCREMENTAL = PackOptions(incremental=True)
 EVENTS = frozenset(
@@ -99,7 +100,7 @@ def contents(root: Path) -> Dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
-        if path.is_file() and path.name != "wandb.packed" and ".lease" not in path.name
+        if path.is_file() and "wandb.packed" not in path.name and ".lease" not in path.name
     }
 
 
@@ -129,7 +130,7 @@ def test_a_pack_that_is_killed_anywhere_is_whole_or_not_there_and_the_next_carri
     second, third = place / "p2.tar.zst", place / "p3.tar.zst"
     n_whole = n_kills = 0
     for _ in kills(
-        lambda: pack([str(place / "wandb")], str(second), INCREMENTAL), lambda: fresh(base, place)
+        lambda: pack([str(place / "wandb")], str(second), INCREMENTAL), lambda: fresh(base, place), 2
     ):
         n_kills += 1
         packs = [str(place / "p1.tar.zst")]
@@ -137,12 +138,11 @@ def test_a_pack_that_is_killed_anywhere_is_whole_or_not_there_and_the_next_carri
             n_whole += 1
             check_pack(str(second))
             packs.append(str(second))
-        pack([str(place / "wandb")], str(third), INCREMENTAL)
-        packs.append(str(third))
+        packs += pack([str(place / "wandb")], str(third), INCREMENTAL).parts
         outcomes = unpack(packs, place / "out")
         assert all(outcome.is_well for outcome in outcomes), outcomes
         assert contents(place / "out") == contents(place / "wandb")
-    assert n_kills > 15 and n_whole > 1
+    assert n_kills > 7 and n_whole > 1
 
 
 @pytest.mark.long
@@ -155,7 +155,7 @@ def test_an_unpack_that_is_killed_anywhere_leaves_nothing_half_and_the_next_fini
     before, wanted = contents(base / "out"), contents(base / "wandb")
     place = tmp_path / "place"
     n_kills = 0
-    for _ in kills(lambda: unpack([second], place / "out"), lambda: fresh(base, place)):
+    for _ in kills(lambda: unpack([second], place / "out"), lambda: fresh(base, place), 2):
         n_kills += 1
         for name, data in contents(place / "out").items():
             if not name.startswith(STAGE_PREFIX):
@@ -163,7 +163,7 @@ def test_an_unpack_that_is_killed_anywhere_leaves_nothing_half_and_the_next_fini
         outcomes = unpack([second], place / "out")
         assert all(outcome.is_well for outcome in outcomes), outcomes
         assert contents(place / "out") == wanted
-    assert n_kills > 20
+    assert n_kills > 10
 
 
 @pytest.mark.long
@@ -172,7 +172,7 @@ def test_an_unpack_of_new_runs_that_is_killed_leaves_whole_runs_only(base: Path,
     pack([str(base / "wandb")], first)
     wanted = contents(base / "wandb")
     place = tmp_path / "place"
-    for _ in kills(lambda: unpack([first], place), lambda: shutil.rmtree(place, ignore_errors=True), 2):
+    for _ in kills(lambda: unpack([first], place), lambda: shutil.rmtree(place, ignore_errors=True), 3):
         if place.exists():
             found = {
                 name: data for name, data in contents(place).items() if not name.startswith(STAGE_PREFIX)
@@ -279,7 +279,8 @@ def test_a_repair_that_is_killed_anywhere_has_a_log_and_the_damaged_one(tmp_path
 
 
 def _with_receipt(log: LogBuilder) -> None:
-    proven = {"name": log.path.name, "file_n_bytes": log.path.stat().st_size, "crc32": crc32_of(log.path)}
+    n_bytes, crc32 = checksum(log.path)
+    proven = {"name": log.path.name, "file_n_bytes": n_bytes, "crc32": crc32}
     body = {
         "format": "wandb-ng receipt",
         "version": 1,
@@ -319,8 +320,6 @@ def test_an_import_of_receipts_that_is_killed_anywhere_is_finished_by_the_next(t
     log = LogBuilder(tmp_path / "base", "a").rows(3).exit(0)
     _with_receipt(log)
     receipt = log.path.with_name(log.path.name + ".receipt")
-    from wandb_sync.run_sync import read_receipts
-
     name = (log.directory.name, log.path.name)
     carried = parse(text_of({name: read_receipts(receipt)}), "receipts")
     receipt.unlink()

@@ -63,7 +63,7 @@ from wandb_sync.pack.stream import PIECE_BYTES, STDIN, PackReader
 
 STAGE_PREFIX = ".wandb-unpack-"
 LEASE_NAME = ".wandb-unpack.lease"
-SPARE_BYTES = 1 << 20  # that stay free on a disk that is asked beforehand
+SPARE_BYTES = 1 << 16  # that stay free on a disk that is asked beforehand
 
 Emit = Callable[[str, Mapping[str, object]], None]
 Wanted = Callable[[Run], bool]
