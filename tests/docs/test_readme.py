@@ -145,6 +145,8 @@ def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_
     assert len(set(posted)) == 1  # to the new run alone
     runs = Path(shell["SCRATCH"]) / "wandb"
     assert len(list(runs.glob("offline-run-*"))) == 2
+    for log in runs.glob("*/*.wandb"):
+        os.utime(log, (time.time() - 8 * 86400,) * 2)
     run(clean, without_server)
     assert not list(runs.glob("offline-run-*"))
 
