@@ -79,6 +79,7 @@ class Checkpoint(NamedTuple):
         lost: Damaged pieces of the log: [offset, n_bytes, reason].
         lacks: What is missing on the server though all was done that could be, in words.
         is_complete: Whether the server knows that the run is complete.
+        sides: Side logs by their ids, with the fields of an Identity.
     """
 
     identity: Identity
@@ -89,6 +90,7 @@ class Checkpoint(NamedTuple):
     lost: List[List[Any]]
     lacks: List[str]
     is_complete: bool
+    sides: Dict[str, Any] = {}
 
 
 def identify(log: Path, offset: int) -> Identity:

@@ -32,8 +32,9 @@ from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
 from wandb_sync.pack import memory
 from wandb_sync.pack.manifest import MEMORY_NAME
-from wandb_sync.run_sync import checksum, hand_on_printed, read_receipts
-from wandb_sync.segments import first_run, name, peek
+from wandb_sync.receipts import log_differs, side_names
+from wandb_sync.run_sync import hand_on_printed, read_receipts
+from wandb_sync.segments import peek, run_record, segment_name
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
@@ -155,7 +156,7 @@ def _hand_on(log: Log) -> None:
         later = Log(Path(entry.path) / log.path.name, entry.path)
         with contextlib.suppress(LogError):
             first = peek(later.path)
-            if first is not None and first.previous == name(log):
+            if first is not None and first.previous == segment_name(log):
                 hand_on_printed(log, later)
 
 
@@ -197,7 +198,7 @@ def _reason(directory: Path, logs: Sequence[Log], options: CleanOptions, is_prov
 def _is_over(log: Log) -> bool:
     """Whether nobody will write to a log any more."""
     try:
-        run, _ = first_run(log.path)
+        run = run_record(log.path)
         return has_ended(log.path, run, ASSUME_DEAD_AFTER_S, time.time()) or check(log.path).has_exit
     except Error:
         return True  # it is no log that anybody could go on with
@@ -207,7 +208,8 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    own = {log.path.name + suffix for log in logs for suffix in ("", COMPRESSED_SUFFIX)}
+    own = {path for log in logs for path in (log.path.name, *side_names(log))}
+    own |= {path + COMPRESSED_SUFFIX for path in own}
     cars = [sidecars(log) for log in logs]
     strange = [
         path
@@ -224,13 +226,8 @@ def _is_proven(log: Log, state_dir: Optional[Path]) -> bool:
     try:
         if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
             return False  # it is on its way to another server
-        receipts = read_receipts(cars.receipt)
-        found = checksum(log.path) if receipts else None
-        return any(
-            found == (receipt["log"]["file_n_bytes"], receipt["log"]["crc32"])
-            for receipt in receipts.values()
-        )
-    except (OSError, LogError, KeyError, TypeError):
+        return any(not log_differs(log, receipt) for receipt in read_receipts(cars.receipt).values())
+    except (OSError, Error):
         return False
 
 

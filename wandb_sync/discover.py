@@ -23,11 +23,12 @@ from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Opti
 
 from wandb import env, settings_file
 from wandb.errors import UsageError
+from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 from wandb.transaction_log.log_file import on_disk, plain_name, status
 
-LOG_SUFFIX = ".wandb"
 _PACK = re.compile(r"\.tar\.zst(\.0*1)?\Z")
 _RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
+_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z").match
 
 
 class Log(NamedTuple):
@@ -129,11 +130,13 @@ class Unusable(NamedTuple):
 
     Attributes:
         error: Why it could not even be looked at; None if it just holds no run.
+        is_side: It holds what a process of a shared run has recorded, and the run's main log is not here.
     """
 
     path: str
     reason: str
     error: Optional[OSError]
+    is_side: bool = False
 
 
 def discover(paths: Sequence[str], working_dir: Optional[Path] = None) -> List[Log]:
@@ -152,7 +155,9 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
     """Return the logs that `paths` mean, and the paths that mean none."""
     here = working_dir or Path()
     if not paths:
-        return _unique(_logs_below(default_directory(here))), []
+        place = default_directory(here)
+        logs = _logs_below(place)
+        return _unique(logs), _lone_sides([place], logs)
     found: List[Path] = []
     named: Set[Path] = set()
     unusable: List[Unusable] = []
@@ -160,7 +165,9 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
         places = _expanded(here, path)
         logs = [log for place in places for log in _logs_below(place)]
         named.update(log for log in logs if log in places or log.parent in places)
-        if not logs:
+        lone = _lone_sides(places, logs)
+        unusable += lone
+        if not logs and not lone:
             unusable.append(_unusable(here, path))
         found += logs
     return _unique(found, named), unusable
@@ -239,6 +246,23 @@ def logs_in(directory: Path) -> Set[Path]:
     """Return the logs of a directory by their plain names, whichever form they are in."""
     files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
     return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
+
+
+def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
+    """Return the directories of side logs whose main logs are not among `logs`."""
+    main = {log.name for log in logs}
+    found = []
+    for place in places:
+        for directory in (place, place / "wandb"):
+            sides = [path for path in (directory, *_directories(directory)) if _SIDE_DIRECTORY(path.name)]
+            for path in sides:
+                names = {
+                    entry.name.partition(SIDE_MARK)[0] for entry in _entries(path) if SIDE_MARK in entry.name
+                }
+                reason = "holds a part of a shared run whose main log is not here: it is synced with that one"
+                if names - main:
+                    found.append(Unusable(str(path), reason, None, True))
+    return found
 
 
 def _directories(directory: Path) -> Iterator[Path]:

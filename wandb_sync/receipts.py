@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from wandb.errors import CheckpointUnreadable, Error, LogError, SyncError, UsageError
 from wandb.transaction_log.log_file import size
+from wandb.transaction_log.side_logs import side_logs
 from wandb_sync.checkpoint import replace_file, sealed, unsealed
 from wandb_sync.discover import Log, discover, is_pack, sidecars
 from wandb_sync.files import MADE
@@ -162,22 +163,45 @@ def _take_one(
 
 def differs(log: Log, receipt: Any) -> str:
     """Return how a run differs from what a receipt was given for; empty if it does not."""
+    reason = log_differs(log, receipt)
+    if reason:
+        return reason
     try:
-        proven = receipt["log"]
-        if size(log.path) != proven["file_n_bytes"]:
-            return f"the log has {size(log.path)} bytes, {proven['file_n_bytes']} had arrived"
-        if checksum(log.path) != (proven["file_n_bytes"], proven["crc32"]):
-            return "the log has other bytes than had arrived"
         for path, stamp in receipt["files"].items():
             if path not in MADE and has_changed(log.files_dir / path, stamp):
                 return f"files/{path} has changed since it was carried"
-    except (KeyError, TypeError, AttributeError, IndexError):
+    except (KeyError, TypeError, AttributeError):
+        return "the receipt cannot be understood"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
+
+
+def log_differs(log: Log, receipt: Any) -> str:
+    """Return how a log, and the side logs beside it, differ from those of a receipt; empty if they do not."""
+    try:
+        proven = {log.path.name: receipt["log"], **receipt.get("sides", {})}
+        for name in (log.path.name, *side_names(log)):
+            if name not in proven:
+                return f"{name} had not arrived"
+            wanted = {kind: proven[name][kind] for kind in ("file_n_bytes", "crc32")}
+            n_bytes = size(log.directory / name)
+            if n_bytes != wanted["file_n_bytes"]:
+                return f"{name} has {n_bytes} bytes, {wanted['file_n_bytes']} had arrived"
+            if checksum(log.directory / name) != wanted:
+                return f"{name} has other bytes than had arrived"
+    except (KeyError, TypeError, AttributeError):
         return "the receipt cannot be understood"
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     except LogError as error:
         return str(error)
     return ""
+
+
+def side_names(log: Log) -> List[str]:
+    """Return the names of the side logs in a log's own directory."""
+    return [os.path.basename(path) for path in side_logs(log.path)]
 
 
 def has_changed(path: Path, stamp: Sequence[int]) -> bool:

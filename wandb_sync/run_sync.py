@@ -7,7 +7,8 @@ Rule 1: the checkpoint is written after the acknowledgement, never before.
 Rule 2: whatever goes wrong ends this visit only; what was acknowledged until then is in the checkpoint.
 Rule 3: "synced" needs a receipt, and a receipt needs: the exit record seen, every line and file acknowledged,
         nothing lost, nothing left out.
-Rule 4: a segment that another one follows has ended, wherever its process is; it is read as far as the later
+Rule 4: a run's side logs go with its main log: all of them are read, and the run has ended when all have.
+Rule 5: a segment that another one follows has ended, wherever its process is; it is read as far as the later
         one says, brings its lines to their places, and leaves the last word on the run to the last segment.
 """
 
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import (
     CheckpointMismatch,
@@ -33,11 +35,12 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
-from wandb.proto.record_pb2 import FilesItem
+from wandb.proto.record_pb2 import FilesItem, RunRecord
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.log_file import open_log, size
-from wandb.transaction_log.parser import Lost, Record
+from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
+from wandb.transaction_log.side_logs import side_logs
 import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
@@ -55,9 +58,10 @@ from wandb_sync.checkpoint import (
 from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, peek
+from wandb_sync.segments import Peek, peek, run_record
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -72,6 +76,9 @@ EXIT_CODE_OF_KILLED = (
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
+# How long a record may be on its way into a side log while another process writes a later one: slow disks,
+# clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
+SETTLED_AFTER_S = 10.0
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -116,6 +123,17 @@ class Others(NamedTuple):
     before: Sequence[Log] = ()
     after: Sequence[Log] = ()
     read_until: int = 0
+
+
+class _Side(NamedTuple):
+    """A side log that is here."""
+
+    path: Path
+    run: RunRecord
+
+    @property
+    def id(self) -> str:
+        return self.run.writer.id
 
 
 class _StartAgain(Exception):
@@ -183,6 +201,10 @@ class RunSync:
 
     def _reset(self) -> None:
         self._session: Optional[Session] = None
+        self._sides: Dict[str, _Side] = {}  # those that are read
+        self._identities: Dict[str, Any] = {}  # of all that were ever read
+        self._all_said = True  # nobody writes to any of them
+        self._parts: List[Part] = []
         self._reader: Optional[Reader] = None
         self._checkpoints: Optional[CheckpointFile] = None
         self._transcript: Optional[Transcript] = None
@@ -211,6 +233,8 @@ class RunSync:
     def _close_log(self) -> None:
         if self._reader is not None:
             self._reader.close()
+        for part in self._parts:
+            part.reader.close()
         if self._transcript is not None:
             self._transcript.close()
         self._reset()
@@ -275,9 +299,9 @@ class RunSync:
         if self.options.failed and (found is None or found.goes_on_as):
             return Outcome(self.log, Status.SKIPPED, "was not refused")
         options = self.options
-        if found is None or options.include_synced or self.log.is_named:
-            return None
-        if options.failed and not options.dry_run:
+        is_listed = options.failed and options.dry_run
+        is_wanted = options.failed or options.include_synced or self.log.is_named
+        if found is None or (is_wanted and not is_listed):
             return None
         said = f"{found.reason} ({found.when}, {found.n_tries} times)"
         if found.was_deleted and options.on_deleted == "skip":
@@ -342,6 +366,8 @@ class RunSync:
                     return None
                 if entry.session.get("step_policy") != self.options.wishes.step_policy:
                     return None
+                if any(self._has_grown(side, entry) for side in self._find_sides().values()):
+                    return None
                 if any(
                     path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
                 ):
@@ -371,6 +397,12 @@ class RunSync:
         if self._cars.receipt.exists() or beside.receipt.exists():
             return False
         return self._cars.synced.exists() or beside.synced.exists()
+
+    def _has_grown(self, side: _Side, entry: Checkpoint) -> bool:
+        """Say whether a side log has records that were not uploaded."""
+        known = entry.sides.get(side.id)
+        with Reader(side.path, known["offset"] if known else 0) as reader:
+            return any(True for _ in reader.events())
 
     def _whole_records_end(self, identity: Identity) -> int:
         """Return where the log's last whole record ends, without reading what was read before."""
@@ -412,19 +444,17 @@ class RunSync:
         session, reader = self._session, self._reader
         assert session is not None and reader is not None
         session.is_last = not self.others.after
-        for event in reader.events():
+        for side, event in self._events(session, reader):
             if self._stop.is_set():
                 raise Interrupted(f"{self.log.shown}: was read to byte {session.offset}")
-            if self._is_beyond(event.end):
-                break
             if isinstance(event, Record):
-                is_time = session.add(event.payload, event.end)
+                is_time = session.add(event.payload, event.end, side)
                 if is_time and session.wants_position:
                     self._locate(session)
                 elif is_time:
                     self._push(session)
             else:
-                self._note_loss(session, event)
+                self._note_loss(session, event, side)
         if session.run is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         ended = session.exit_code is not None or self.options.finish
@@ -437,6 +467,8 @@ class RunSync:
             ended = True
         if not ended:
             ended = has_ended(self.log.path, session.run, self.options.assume_dead_after_s, self._now_s())
+        if ended and self._parts and not self._all_said:
+            ended = False  # a process that has side logs is at work
         if not ended:
             self._push(session)  # before the files: trouble with one must not keep the rows back
             self._upload_files(session, final=False)
@@ -444,6 +476,85 @@ class RunSync:
                 self._push(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
         return self._finish(session, reader)
+
+    def _events(self, session: Session, reader: Reader) -> Iterator[Tuple[str, Event]]:
+        """Yield what the logs of the run say now, each event with the id of its side log."""
+        self._open_sides(session)
+        if not self._parts:
+            for event in reader.events():
+                if self._is_beyond(event.end):
+                    return
+                yield "", event
+            return
+        for part, event in join(self._parts, self._now_s() - SETTLED_AFTER_S):
+            yield part.id, event
+        self._all_said = (
+            self.options.finish
+            or self.others.read_until > 0
+            or all([self._has_ended(part, session) for part in self._parts])
+        )
+        if self._all_said:
+            for part, event in join(self._parts, math.inf):
+                yield part.id, event
+
+    def _open_sides(self, session: Session) -> None:
+        """Read the side logs that have come since from here on too."""
+        known = {part.id for part in self._parts}
+        if self._is_closed_to_sides:
+            return
+        assert self._reader is not None
+        fresh = [side for side in self._find_sides().values() if side.id not in known]
+        if not fresh:
+            return
+        if not self._parts:
+            first = run_record(self.log.path)
+            assert first is not None
+            limit = self.others.read_until
+            self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
+        for side in fresh:
+            source = session.side(side.id)
+            self._sides[side.id] = side
+            self._parts.append(Part(Reader(side.path, source.offset), _zero_s(side.run), id=side.id))
+
+    @property
+    def _is_closed_to_sides(self) -> bool:
+        """Whether the lines behind those that were uploaded are those of the segment that follows."""
+        return bool(self.others.after and self._kept is not None and self._kept.is_complete)
+
+    def _find_sides(self) -> Dict[str, _Side]:
+        """Return the side logs of this segment that are here, by their ids."""
+        found: Dict[str, _Side] = {}
+        assert self._first is not None
+        for path in side_logs(self.log.path, is_shared=self._first.is_shared):
+            run = run_record(Path(path))
+            if run is None or not run.writer.side or not self._is_ours(Path(path), run):
+                continue
+            found[run.writer.id] = _Side(Path(path), run)
+        return found
+
+    def _is_ours(self, path: Path, side: RunRecord) -> bool:
+        """Say whether a side log belongs to this segment: beside it, or begun nearest to it."""
+        first = self._first
+        assert first is not None
+        if (side.run_id, side.project) != (first.run_id, first.project):
+            return False
+        if path.parent == self.log.directory:
+            return True
+        begins = [first.started_s]
+        for other in (*self.others.before, *self.others.after):
+            record = run_record(other.path)
+            begins += [_seconds(record.start_time)] if record is not None else []
+        began = _seconds(side.start_time)
+        return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
+
+    def _has_ended(self, part: Part, session: Session) -> bool:
+        """Say whether nobody writes to one of the logs any more."""
+        source = session.side(part.id) if part.id else session.main
+        run = self._sides[part.id].run if part.id else session.run
+        if source.exit_code is not None or part.has_exit(source.offset):
+            return True
+        path = Path(part.reader.path)
+        return has_ended(path, run, self.options.assume_dead_after_s, self._now_s())
 
     def _begin(self) -> None:
         """Restore the session from the checkpoint, or begin at the begin."""
@@ -481,9 +592,18 @@ class RunSync:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
             self._lost = list(entry.lost)
+            self._identities = dict(entry.sides)
+            for side in self._find_sides().values():
+                identity = entry.sides.get(side.id)
+                if identity is not None and identify(side.path, identity["offset"]) != Identity(**identity):
+                    reason = f"{side.path.name} is not the log that it was written for"
+                    self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": reason})
+                    raise _StartAgain
         self._transcript = Transcript()
         if session.console.n_lines:
-            self._replay_console(session.offset)
+            ends = {side.id: side.offset for side in (session.main, *session.sides.values())}
+            sides = list(self._find_sides().values())
+            _printed(self.log, self._transcript, sides, ends)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -502,11 +622,6 @@ class RunSync:
     def _is_beyond(self, end: int) -> bool:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
-
-    def _replay_console(self, end: int) -> None:
-        """Fill the transcript with what was printed before the checkpoint."""
-        assert self._transcript is not None
-        _printed(self.log.path, self._transcript, end)
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
@@ -556,7 +671,9 @@ class RunSync:
         # Before the files: trouble with one must not keep the rows back.  And should a log without exit
         # record grow after all, the state from before its end is what to go on from.
         self._push(session)
-        before_end = json.loads(json.dumps(session.state())) if session.exit_code is None else None
+        sources = (session.main, *session.sides.values())
+        is_open = any(source.exit_code is None for source in sources)
+        before_end = json.loads(json.dumps(session.state())) if is_open else None
         loss = reader.loss_at_end() if reader.at_end else None
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
@@ -612,6 +729,12 @@ class RunSync:
             lacks.append(f"and {len(self._missing) - 3} more files")
         if session.n_lost:
             lacks.append(f"{session.n_lost} records were given up when they were recorded: the disk was full")
+        n_beside = self._n_left_beside(session)
+        if n_beside:
+            lacks.append(
+                f"{n_beside} records of side logs came after the run had gone on in another segment; "
+                "--include-synced uploads the segments once more, all of them in order"
+            )
         n_behind = self._n_overtaken()
         if n_behind:
             lacks.append(
@@ -619,6 +742,17 @@ class RunSync:
                 "--id uploads this log as a run of its own"
             )
         return lacks
+
+    def _n_left_beside(self, session: Session) -> int:
+        """Count what came into side logs when the lines of this segment had no place for it any more."""
+        if not self._is_closed_to_sides:
+            return 0
+        n_records = 0
+        for side in self._find_sides().values():
+            offset = session.sides[side.id].offset if side.id in session.sides else 0
+            with Reader(side.path, offset) as reader:
+                n_records += sum(isinstance(event, Record) for event in reader.events())
+        return n_records
 
     def _n_overtaken(self) -> int:
         """Count the records from after the segment that follows had begun: two wrote one run at once."""
@@ -645,12 +779,17 @@ class RunSync:
     # ---- files
 
     def _upload_files(self, session: Session, *, final: bool) -> None:
-        wanted = [
-            path
-            for path, policy in session.files.items()
-            if final or policy in (FilesItem.NOW, FilesItem.LIVE)
-        ]
-        sources, missing = files.from_disk(self.log.files_dir, wanted)
+        sources: List[files.Source] = []
+        missing: List[files.Missing] = []
+        for source in (*session.sides.values(), session.main):
+            wanted = [
+                path
+                for path, policy in source.files.items()
+                if final or policy in (FilesItem.NOW, FilesItem.LIVE)
+            ]
+            beside = self._sides[source.id].path.parent if source.id in self._sides else self.log.directory
+            present, absent = files.from_disk(beside / "files", wanted)
+            sources, missing = sources + present, missing + absent
         with contextlib.ExitStack() as stack:
             if final:
                 self._missing = {}
@@ -664,7 +803,7 @@ class RunSync:
                 return
             self._open(session)
             assert session.bucket is not None
-            self._files_saved_s = self._now_s()
+            self._files_saved_s = time.monotonic()
             try:
                 refused = files.upload(self._transport, session.bucket, sources, self._file_arrived)
             except BaseException:
@@ -675,7 +814,7 @@ class RunSync:
     def _file_arrived(self, source: files.Source) -> None:
         self._uploaded[source.path] = source.stamp
         self._unreported.append(source.path)
-        if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
+        if time.monotonic() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
         if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
@@ -709,7 +848,7 @@ class RunSync:
     def _write_console(self, log: Log, file: IO[bytes]) -> int:
         """Write what another segment has printed; returns its size in bytes."""
         with contextlib.closing(Transcript()) as transcript:
-            console = _printed(log.path, transcript)
+            console = _printed(log, transcript, _sides_beside(log))
             return transcript.write_to(file, console.live_lines())
 
     # ---- what is kept
@@ -726,6 +865,8 @@ class RunSync:
             return
         assert self._checkpoints is not None
         self._check_lease()
+        for side in self._sides.values():
+            self._identities[side.id] = self._identified(side, session.side(side.id).offset)
         self._kept = Checkpoint(
             identity=identify(self.log.path, session.offset),
             session=state or json.loads(json.dumps(session.state())),
@@ -735,12 +876,17 @@ class RunSync:
             lost=self._lost[:MAX_LOST_KEPT],
             lacks=list(lacks),
             is_complete=is_complete,
+            sides=self._identities,
         )
         self._checkpoints.save(self._kept)
 
+    def _identified(self, side: _Side, offset: int) -> Dict[str, Any]:
+        known = self._identities.get(side.id)
+        return known if known and known["offset"] == offset else identify(side.path, offset)._asdict()
+
     def _save_files(self) -> None:
         """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
-        self._files_saved_s = self._now_s()
+        self._files_saved_s = time.monotonic()
         if self.options.dry_run or not self._uploaded:
             return
         assert self._checkpoints is not None
@@ -749,16 +895,15 @@ class RunSync:
         self._checkpoints.save(self._kept)
 
     def _write_receipt(self, session: Session) -> None:
-        file_n_bytes, crc32 = checksum(self.log.path)
-        log = {
-            "name": self.log.path.name,
-            "offset": session.offset,
-            "file_n_bytes": file_n_bytes,
-            "crc32": crc32,
+        log = {"name": self.log.path.name, "offset": session.offset, **checksum(self.log.path)}
+        sides = {
+            side.path.name: {"offset": session.side(side.id).offset, **checksum(side.path)}
+            for side in self._sides.values()
         }
         receipt = {
             "url": self._url(session),
             "log": log,
+            "sides": sides,
             "n_lines": session.n_lines,
             "files": self._uploaded,
             "exit_code": session.exit_code,
@@ -811,12 +956,13 @@ class RunSync:
         if any(lease.is_lost for lease in self._held):
             raise LeaseHeld(f"{self.log.shown}: another syncer has taken the run over")
 
-    def _note_loss(self, session: Session, lost: Lost) -> None:
-        session.skip(lost.end)
+    def _note_loss(self, session: Session, lost: Lost, side: str) -> None:
+        session.skip(lost.end, side)
         self._lost.append([lost.offset, lost.n_bytes, lost.reason])
+        shown = str(self._sides[side].path) if side else self.log.shown
         self._emit(
             "log_damaged",
-            {"log": self.log.shown, "offset": lost.offset, "n_bytes": lost.n_bytes, "reason": lost.reason},
+            {"log": shown, "offset": lost.offset, "n_bytes": lost.n_bytes, "reason": lost.reason},
         )
 
     def _progress(self, session: Session) -> None:
@@ -844,8 +990,8 @@ class RunSync:
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
 
 
-def checksum(path: Path) -> Tuple[int, int]:
-    """Return size and crc32 of a log; of a compressed one, those that it had.
+def checksum(path: Path) -> Dict[str, int]:
+    """Return what tells whether a log is still the same, as receipts have it; compressed or not.
 
     Raises:
         OSError, LogError: It cannot be read.
@@ -855,7 +1001,16 @@ def checksum(path: Path) -> Tuple[int, int]:
         while piece := file.read_at(n_bytes, 1 << 20):
             crc32 = zlib.crc32(piece, crc32)
             n_bytes += len(piece)
-    return n_bytes, crc32
+    return {"file_n_bytes": n_bytes, "crc32": crc32}
+
+
+def _seconds(timestamp: Any) -> float:
+    return float(timestamp.seconds + timestamp.nanos / 1e9)
+
+
+def _zero_s(run: RunRecord) -> float:
+    """Return when `_runtime` was 0 in a log, in seconds since the epoch."""
+    return run.writer.runtime_zero or _seconds(run.start_time) - run.runtime
 
 
 def is_damaged(log: Path) -> bool:
@@ -878,22 +1033,42 @@ def read_receipts(path: Path) -> Dict[str, Any]:
     return {}
 
 
-def _printed(log: Path, transcript: Transcript, end: Optional[int] = None) -> Console:
-    """Fill a transcript with what a log says was printed, up to `end`; returns the terminal."""
+def _printed(
+    log: Log, transcript: Transcript, sides: Sequence[_Side], ends: Optional[Mapping[str, int]] = None
+) -> Console:
+    """Fill a transcript with what a log, and side logs of it, say was printed.
+
+    Args:
+        ends: How far, in bytes by the ids of the side logs; None for all of it.
+
+    Returns:
+        The terminal.
+    """
     console = Console()
     console.on_final = transcript.add
-    with Reader(log) as reader:
-        for event in reader.events():
-            if end is not None and event.end > end:
-                break
+    with contextlib.ExitStack() as stack:
+        first = run_record(log.path)
+        parts = []
+        for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
+            if ends is None or ends.get(id):
+                reader = stack.enter_context(Reader(path))
+                limit = 0 if ends is None else ends[id]
+                parts.append(Part(reader, 0.0 if run is None else _zero_s(run), id=id, limit=limit))
+        for part, event in join(parts, math.inf):
             if isinstance(event, Record) and _may_be_console(event.payload):
                 record = RecordMessage.FromString(event.payload)
                 if record.HasField("output_raw"):
-                    console.write(record.output_raw.output_type, record.output_raw.line, 0)
+                    console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
                 elif record.HasField("output_logger"):
                     console.write_line(record.output_logger.line, 0)
                 console.changed = {}
     return console
+
+
+def _sides_beside(log: Log) -> List[_Side]:
+    """Return the side logs in a log's own directory."""
+    runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+    return [_Side(path, run) for path, run in runs if run is not None]
 
 
 def read_printed(log: Log) -> List[Tuple[str, str]]:
@@ -917,7 +1092,7 @@ def hand_on_printed(log: Log, later: Log) -> None:
     """
     name = f"{log.directory.name}/{log.path.name}"
     with contextlib.closing(Transcript()) as transcript, tempfile.TemporaryFile() as file:
-        transcript.write_to(file, _printed(log.path, transcript).live_lines())
+        transcript.write_to(file, _printed(log, transcript, _sides_beside(log)).live_lines())
         file.seek(0)
         text = file.read().decode("utf-8", "surrogateescape")
     segments = [*read_printed(log), (name, text)]

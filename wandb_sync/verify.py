@@ -22,6 +22,7 @@ from wandb.errors import AuthenticationError, Error, RejectedError, SyncError, T
 from wandb.proto.record_pb2 import FilesItem
 from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
+from wandb.transaction_log.side_logs import side_logs
 import wandb_sync.protocol as protocol
 from wandb_sync.batching import CONSOLE, EVENTS, HISTORY
 from wandb_sync.checkpoint import Destination
@@ -206,6 +207,8 @@ class _Verification:
         nobody = DryRun()
         lost_bytes = 0
         is_known = True
+        assert self._first is not None
+        has_sides = bool(side_logs(self._log.path, is_shared=self._first.is_shared))
         with Reader(self._log.path) as reader:
             for event in reader.events():
                 if not isinstance(event, Record):
@@ -228,6 +231,8 @@ class _Verification:
         ):
             session.end(1)
         self._flush(session, nobody)
+        if has_sides:
+            self._notes.append("several processes have recorded: lines, steps and summary are not compared")
         if not is_known:
             self._notes.append(
                 "where the run's lines begin is known to the server only: they are not counted"
@@ -236,13 +241,13 @@ class _Verification:
         step = summary.get("_step")
         names = [
             path
-            for path, policy in session.files.items()
+            for path, policy in session.main.files.items()
             if session.exit_code is not None or policy in (FilesItem.NOW, FilesItem.LIVE)
         ]
         return Wanted(
-            session.n_lines if is_known else {},
-            int(step) if isinstance(step, (int, float)) and is_known else None,
-            summary,
+            session.n_lines if is_known and not has_sides else {},
+            int(step) if isinstance(step, (int, float)) and is_known and not has_sides else None,
+            {} if has_sides else summary,
             names,
             session.exit_code,
             lost_bytes,

@@ -18,7 +18,7 @@ import re
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from wandb.errors import BadPack
-from wandb_sync.discover import LOG_SUFFIX
+from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 
 MANIFEST_NAME, SUMS_NAME = "wandb-pack.json", "wandb-pack-sums.json"
 MANIFEST_FORMAT, SUMS_FORMAT = "wandb-ng pack", "wandb-ng pack sums"
@@ -172,6 +172,12 @@ def is_sidecar(path: str) -> bool:
     return "/" not in path and bool(_SIDECAR.search(path))
 
 
+def is_log(path: str) -> bool:
+    """Whether a path of a run directory is a log, or a side log of one, in its plain form."""
+    main, mark, side = path.partition(LOG_SUFFIX + SIDE_MARK)
+    return "/" not in path and (path.endswith(LOG_SUFFIX) or bool(mark and main and side) and "." not in side)
+
+
 def check_path(path: str, what: str) -> None:
     """Refuse what is not a plain path below the directory that it is relative to.
 
@@ -225,7 +231,7 @@ def _run(body: Any) -> Run:
         if is_sidecar(path):
             raise BadPack(f"{where}: {path!r} is the syncer's own and does not travel")
     for log in logs:
-        if "/" in log.path or not log.path.endswith(LOG_SUFFIX):
+        if not is_log(log.path):
             raise BadPack(f"{where}: {log.path!r} is no log of a run directory")
         if log.begin > log.end or log.crc32_before >> 32 or (not log.begin and log.crc32_before):
             raise BadPack(f"{where}: {log.path!r} has a piece that cannot be")

@@ -35,11 +35,10 @@ from typing import (
     Tuple,
 )
 
-from wandb.errors import BadPack, CheckpointUnreadable, Error, PackError, PackGap
+from wandb.errors import BadPack, CheckpointUnreadable, Error, LeaseHeld, PackError, PackGap, SyncError
 from wandb.transaction_log.compaction import decompress
 from wandb.transaction_log.log_file import PlainFile, on_disk, open_log, plain_name, size
 from wandb_sync.checkpoint import sync_directory, unsealed
-from wandb_sync.discover import logs_in
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.pack import memory as memories
 from wandb_sync.pack.manifest import (
@@ -53,6 +52,7 @@ from wandb_sync.pack.manifest import (
     Run,
     Sum,
     Verdict,
+    is_log,
     judge,
     read_manifest,
     read_sums,
@@ -110,13 +110,28 @@ def unpack(
     outcomes: List[Unpacked] = []
     try:
         os.makedirs(into, exist_ok=True)
-        with Lease(into / LEASE_NAME) as lease:
+        with _lease(into) as lease:
             _remove_left(into)
             for path in in_order(packs):
                 outcomes += _unpack_one(path, into, wanted, emit, lease)
     except OSError as error:
         raise PackError(f"{error.filename or into}: {error.strerror or error}") from error
     return outcomes
+
+
+@contextlib.contextmanager
+def _lease(into: Path) -> Iterator[Lease]:
+    lease = Lease(into / LEASE_NAME)
+    try:
+        lease.acquire()
+    except LeaseHeld as error:
+        raise LeaseHeld(f"{into}: another unpack is at work there", hint=error.hint) from None
+    except SyncError as error:
+        raise PackError(error.message) from error
+    try:
+        yield lease
+    finally:
+        lease.release()
 
 
 def in_order(packs: Sequence[str]) -> List[str]:
@@ -312,7 +327,8 @@ def _here(directory: Path) -> Here:
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise PackError(f"{directory}: is there, and is no directory")
     memory = memories.load(memories.path_of(directory))
-    logs = {path.name: size(path) for path in logs_in(directory)}
+    inside = list(directory.iterdir()) if directory.is_dir() else []
+    logs = {plain_name(path.name): size(plain_name(path)) for path in inside if is_log(plain_name(path.name))}
     # What somebody has removed here counts as not here, so that a whole pack brings it back.
     files = {
         name: (kept.n_bytes, kept.sha256)

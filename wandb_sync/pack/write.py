@@ -41,11 +41,13 @@ from wandb.processes import Life
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.proto.record_pb2 import RunRecord
 from wandb.transaction_log.compaction import UNFINISHED
+from wandb.transaction_log.log_file import plain_name
 from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
+from wandb.transaction_log.side_logs import side_logs
 from wandb.version import __version__
 from wandb_sync.checkpoint import sealed
-from wandb_sync.discover import LOG_SUFFIX, discover, logs_in
+from wandb_sync.discover import discover
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, writer_life
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.pack import memory as memories
@@ -59,12 +61,13 @@ from wandb_sync.pack.manifest import (
     Run,
     Sum,
     check_path,
+    is_log,
     is_sidecar,
     sums_to_json,
 )
 from wandb_sync.pack.memory import Kept, KeptLog, Memory
 from wandb_sync.pack.stream import DEFAULT_LEVEL, PackWriter
-from wandb_sync.segments import first_run
+from wandb_sync.segments import run_record
 
 RACY_NS = 2 * 10**9  # a file that changed so shortly before it was packed may have changed again, unseen
 N_LAST_RECORDS = 8  # among which the exit record is
@@ -123,7 +126,9 @@ def pack(
         UsageError: No path means a run.
         PackError: The pack cannot be written, or is there already.  Nothing is left of it.
     """
-    directories = sorted({log.directory for log in discover(paths)})
+    logs = discover(paths)
+    sides = (Path(side).parent for log in logs for side in side_logs(log.path, is_shared=True))
+    directories = sorted({*(log.directory for log in logs), *sides})
     failed: Dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         _refuse_same_names(directories)
@@ -232,8 +237,9 @@ class _Directory:
         logs: List[LogPiece] = []
         who = ("", "", "")
         is_open = False
-        for path in sorted(logs_in(self.path)):
-            run, _ = first_run(path)
+        found = {Path(plain_name(path)) for path in self.path.iterdir() if is_log(plain_name(path.name))}
+        for path in sorted(found):
+            run = run_record(path)
             if run is not None:
                 who = (run.entity, run.project, run.run_id)
             if not path.is_file():
@@ -264,7 +270,7 @@ class _Directory:
                 left_out[path] = reason
             elif is_directory:
                 directories.append(path)
-            elif not (is_sidecar(path) or "/" not in path and path.endswith((LOG_SUFFIX, UNFINISHED))):
+            elif not (is_sidecar(path) or is_log(path) or "/" not in path and path.endswith(UNFINISHED)):
                 status = os.stat(self.path / path)
                 known = base.files.get(path)
                 if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):

@@ -22,6 +22,8 @@ from log_builder import LogBuilder, everything
 
 from wandb.cli import main
 from wandb.errors import BadPack, PackError, UsageError
+from wandb.transaction_log.compaction import compress, decompress
+from wandb.transaction_log.writer import Writer
 from wandb_sync.checkpoint import sealed
 from wandb_sync.pack.manifest import (
     MANIFEST_NAME,
@@ -269,6 +271,58 @@ def test_a_log_that_was_replaced_is_carried_as_a_whole_and_does_not_replace_the_
     assert [piece.begin for run in done.runs for piece in run.logs] == [0]
     outcomes = unpack([first, second], tmp_path / "out")
     assert verdicts(outcomes) == ["unpacked", "conflict"] and "another log" in outcomes[1].reason
+
+
+def test_a_log_that_is_compressed_between_packs_takes_the_place_of_its_plain_form(
+    runs: Path, tmp_path: Path
+) -> None:
+    first, second = names(tmp_path, 2)
+    log = runs / "offline-run-20260102_030405-two" / "run-two.wandb"
+    pack([str(runs)], first)
+    grow(log, 300)
+    whole = log.read_bytes()
+    compress(log)
+    done = pack([str(runs)], second, INCREMENTAL)
+    (run,) = [run for run in done.runs if run.directory == log.parent.name]
+    assert run.run[2] == "two" and run.logs == () and not run.is_open
+    assert set(verdicts(unpack([first, second], tmp_path / "out"))) <= {"unpacked", "already here"}
+    assert contents(tmp_path / "out") == contents(runs)
+    decompress(log.with_name(log.name + ".zst"))
+    assert log.read_bytes() == whole
+
+
+def test_a_log_that_was_compressed_here_grows_on(runs: Path, tmp_path: Path) -> None:
+    first, second = names(tmp_path, 2)
+    log = runs / "offline-run-20260102_030405-two" / "run-two.wandb"
+    grow(log, 300)
+    pack([str(runs)], first)
+    unpack([first], tmp_path / "out")
+    compress(tmp_path / "out" / log.relative_to(runs))
+    assert set(verdicts(unpack([first], tmp_path / "out"))) == {"already here"}
+    grow(log, 3)
+    pack([str(runs)], second, INCREMENTAL)
+    assert "conflict" not in verdicts(unpack([second], tmp_path / "out"))
+    assert contents(tmp_path / "out") == contents(runs)
+
+
+def test_the_side_logs_of_a_run_come_along_wherever_they_are(runs: Path, tmp_path: Path) -> None:
+    directory = runs / "offline-run-20260102_030405-two"
+    beside = directory / "run-two.wandb.side-3kq07c1x"
+    apart = runs / "offline-run-20260102_030406-two-side" / "run-two.wandb.side-91xmz0qe"
+    apart.parent.mkdir()
+    for path in (beside, apart):
+        Writer.create(path).close()
+        grow(path, 5)
+    first, second = names(tmp_path, 2)
+    pack([str(directory)], first)
+    for path in (beside, apart):
+        grow(path, 5)
+    done = pack([str(directory)], second, INCREMENTAL)
+    begins = {log.path: log.begin for run in done.runs for log in run.logs}
+    assert 0 < begins[beside.name] < beside.stat().st_size and begins[apart.name] > 0
+    unpack([first, second], tmp_path / "out")
+    shutil.rmtree(runs / "offline-run-20260102_030405-all")
+    assert contents(tmp_path / "out") == contents(runs)
 
 
 @pytest.mark.parametrize("size", ["50b", "997b", "20k"])
@@ -731,7 +785,6 @@ def test_real_packs_of_a_growing_run_bring_it_to_its_last_state(
 def grow(log: Path, n_rows: int) -> None:
     """Append rows, as a writer that goes on."""
     from wandb.proto import record_pb2 as pb
-    from wandb.transaction_log.writer import Writer
 
     writer = Writer.append_to(log)
     for number in range(n_rows):
