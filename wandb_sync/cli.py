@@ -212,10 +212,10 @@ def _tag_pairs(ctx: click.Context, parameter: click.Parameter, value: str) -> Ma
 def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     """Upload recorded runs to a W&B server.
 
-    PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb, or .wandb,
-    or where WANDB_DIR says.  An upload that was interrupted goes on where it stopped; running the command
-    twice changes nothing.  Every option is an environment variable too: --some-thing is
-    WANDB_SYNC_SOME_THING.
+    PATHS are run directories, .wandb files, directories of them, globs, or packs (FILE.tar.zst); without
+    any, ./wandb, or .wandb, or where WANDB_DIR says.  An upload that was interrupted goes on where it
+    stopped; running the command twice changes nothing.  Every option is an environment variable too:
+    --some-thing is WANDB_SYNC_SOME_THING.
 
     \b
     Examples:

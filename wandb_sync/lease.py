@@ -84,9 +84,9 @@ class Lease:
         temporary = self.path.with_name(f"{self.path.name}.{self._nonce}")
         body = {"nonce": self._nonce, "process": ProcessId.current().to_json(), "taken_at": time.time()}
         try:
-            temporary.write_text(json.dumps(body), encoding="utf-8")
-            self._tidy(temporary)
             try:
+                temporary.write_text(json.dumps(body), encoding="utf-8")
+                self._tidy(temporary)
                 if not self._put(temporary):
                     self._take_over(temporary)
             finally:

@@ -62,7 +62,7 @@ from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, first_run, peek
+from wandb_sync.segments import Peek, peek, run_record
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -70,6 +70,7 @@ from wandb_sync.transport.stoppable import Stoppable
 
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
+PRINTED_FORMAT, PRINTED_VERSION = "wandb-ng printed", 1
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
@@ -551,7 +552,7 @@ class RunSync:
         if not fresh:
             return
         if not self._parts:
-            first = first_run(self.log.path)[0]
+            first = run_record(self.log.path)
             assert first is not None
             limit = self.others.read_until
             self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
@@ -570,7 +571,7 @@ class RunSync:
         found: Dict[str, _Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = first_run(Path(path))[0]
+            run = run_record(Path(path))
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
             found[run.writer.id] = _Side(Path(path), run)
@@ -586,7 +587,7 @@ class RunSync:
             return True
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
-            record = first_run(other.path)[0]
+            record = run_record(other.path)
             begins += [_seconds(record.start_time)] if record is not None else []
         began = _seconds(side.start_time)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
@@ -646,7 +647,8 @@ class RunSync:
         self._transcript = Transcript()
         if session.console.n_lines:
             ends = {side.id: side.offset for side in (session.main, *session.sides.values())}
-            self._printed(self.log, self._transcript, ends)
+            sides = list(self._find_sides().values())
+            _printed(self.log, self._transcript, sides, ends)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -665,40 +667,6 @@ class RunSync:
     def _is_beyond(self, end: int) -> bool:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
-
-    def _printed(self, log: Log, transcript: Transcript, ends: Optional[Mapping[str, int]] = None) -> Console:
-        """Fill a transcript with what a log, and the side logs beside it, say was printed.
-
-        Args:
-            ends: How far, in bytes by the ids of the side logs; None for all of it.
-
-        Returns:
-            The terminal.
-        """
-        console = Console()
-        console.on_final = transcript.add
-        if log == self.log:
-            sides = list(self._find_sides().values())
-        else:
-            runs = [(Path(path), first_run(Path(path))[0]) for path in side_logs(log.path)]
-            sides = [_Side(path, run) for path, run in runs if run is not None]
-        with contextlib.ExitStack() as stack:
-            first = first_run(log.path)[0]
-            parts = []
-            for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
-                if ends is None or ends.get(id):
-                    reader = stack.enter_context(Reader(path))
-                    limit = 0 if ends is None else ends[id]
-                    parts.append(Part(reader, 0.0 if run is None else _zero_s(run), id=id, limit=limit))
-            for part, event in join(parts, math.inf):
-                if isinstance(event, Record) and _may_be_console(event.payload):
-                    record = RecordMessage.FromString(event.payload)
-                    if record.HasField("output_raw"):
-                        console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
-                    elif record.HasField("output_logger"):
-                        console.write_line(record.output_logger.line, 0)
-                    console.changed = {}
-        return console
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
@@ -901,7 +869,8 @@ class RunSync:
         file: IO[bytes] = stack.enter_context(
             tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
         )
-        n_bytes = sum(self._write_console(log, file) for log in self.others.before)
+        n_bytes = self._write_printed(file)
+        n_bytes += sum(self._write_console(log, file) for log in self.others.before)
         n_bytes += self._transcript.write_to(file, session.console.live_lines())
         n_bytes += sum(self._write_console(log, file) for log in self.others.after)
         file.flush()
@@ -913,10 +882,17 @@ class RunSync:
             crc32 = zlib.crc32(piece, crc32)
         return [files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])]
 
+    def _write_printed(self, file: IO[bytes]) -> int:
+        """Write what segments have printed that were cleaned since; returns its size in bytes."""
+        here = {f"{log.directory.name}/{log.path.name}" for log in self.others.before}
+        oldest = self.others.before[0] if self.others.before else self.log
+        texts = [text for name, text in read_printed(oldest) if name not in here]
+        return sum(file.write(text.encode("utf-8", "surrogateescape")) for text in texts)
+
     def _write_console(self, log: Log, file: IO[bytes]) -> int:
         """Write what another segment has printed; returns its size in bytes."""
         with contextlib.closing(Transcript()) as transcript:
-            console = self._printed(log, transcript)
+            console = _printed(log, transcript, _sides_beside(log))
             return transcript.write_to(file, console.live_lines())
 
     # ---- what is kept
@@ -1100,6 +1076,73 @@ def read_receipts(path: Path) -> Dict[str, Any]:
         if body.get("format") == RECEIPT_FORMAT and body.get("version") == RECEIPT_VERSION:
             return dict(body["destinations"])
     return {}
+
+
+def _printed(
+    log: Log, transcript: Transcript, sides: Sequence[_Side], ends: Optional[Mapping[str, int]] = None
+) -> Console:
+    """Fill a transcript with what a log, and side logs of it, say was printed.
+
+    Args:
+        ends: How far, in bytes by the ids of the side logs; None for all of it.
+
+    Returns:
+        The terminal.
+    """
+    console = Console()
+    console.on_final = transcript.add
+    with contextlib.ExitStack() as stack:
+        first = run_record(log.path)
+        parts = []
+        for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
+            if ends is None or ends.get(id):
+                reader = stack.enter_context(Reader(path))
+                limit = 0 if ends is None else ends[id]
+                parts.append(Part(reader, 0.0 if run is None else _zero_s(run), id=id, limit=limit))
+        for part, event in join(parts, math.inf):
+            if isinstance(event, Record) and _may_be_console(event.payload):
+                record = RecordMessage.FromString(event.payload)
+                if record.HasField("output_raw"):
+                    console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
+                elif record.HasField("output_logger"):
+                    console.write_line(record.output_logger.line, 0)
+                console.changed = {}
+    return console
+
+
+def _sides_beside(log: Log) -> List[_Side]:
+    """Return the side logs in a log's own directory."""
+    runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+    return [_Side(path, run) for path, run in runs if run is not None]
+
+
+def read_printed(log: Log) -> List[Tuple[str, str]]:
+    """Return what earlier segments have printed that were cleaned: (segment, text), in order."""
+    path = sidecars(log).printed
+    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError, ValueError):
+        body = unsealed(path.read_bytes(), str(path))
+        if body.get("format") == PRINTED_FORMAT and body.get("version") == PRINTED_VERSION:
+            return [(str(name), str(text)) for name, text in body["segments"]]
+    return []
+
+
+def hand_on_printed(log: Log, later: Log) -> None:
+    """Keep what a segment has printed, and those before it that were cleaned, beside the one that follows.
+
+    The run's `output.log` is made of all segments that are here, and this one will not be.
+
+    Raises:
+        SyncError: It cannot be kept.
+        LogError: The log cannot be read.
+    """
+    name = f"{log.directory.name}/{log.path.name}"
+    with contextlib.closing(Transcript()) as transcript, tempfile.TemporaryFile() as file:
+        transcript.write_to(file, _printed(log, transcript, _sides_beside(log)).live_lines())
+        file.seek(0)
+        text = file.read().decode("utf-8", "surrogateescape")
+    segments = [*read_printed(log), (name, text)]
+    body = {"format": PRINTED_FORMAT, "version": PRINTED_VERSION, "segments": segments}
+    replace_file(sidecars(later).printed, sealed(body))
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:

@@ -144,21 +144,25 @@ def test_the_ranks_of_the_recipe_are_one_run(shell, live_mock_server) -> None:
 
 def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_mock_server) -> None:
     Path(shell["SCRATCH"]).mkdir()
-    record, pack, unpack = (
-        block("sh", part) for part in ("WANDB_DIR=", 'tar -C "$SCRATCH"', "carried/wandb")
+    record_and_pack, unpack, clean = (
+        block("sh", part) for part in ("wandb pack", "wandb unpack", "wandb receipts import")
     )
     without_server = {name: value for name, value in shell.items() if not name.startswith("WANDB_")}
-    run(record, without_server)
-    run(pack, without_server)
+    run(record_and_pack, without_server)
     run(unpack, shell)
     assert n_rows(live_mock_server) == [60]
-    run(record, without_server)
-    run(pack, without_server)
+    run(record_and_pack, without_server)
     live_mock_server.clear_requests()
     run(unpack, shell)
     assert n_rows(live_mock_server) == [60, 60]
     posted = [r["path"] for r in live_mock_server.requests() if r["path"].endswith("/file_stream")]
     assert len(set(posted)) == 1  # to the new run alone
+    runs = Path(shell["SCRATCH"]) / "wandb"
+    assert len(list(runs.glob("offline-run-*"))) == 2
+    for log in runs.glob("*/*.wandb"):
+        os.utime(log, (time.time() - 8 * 86400,) * 2)
+    run(clean, without_server)
+    assert not list(runs.glob("offline-run-*"))
 
 
 def test_the_cron_line_syncs_also_when_two_overlap(shell, live_mock_server) -> None:
