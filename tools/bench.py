@@ -1,6 +1,6 @@
 """Measures against a floor and against the peers, in one run: `tox -e bench`.
 
-    python tools/bench.py [--only log|start|sync] [--quick] [--long] [--json]
+    python tools/bench.py [--only log|start|sync|look] [--quick] [--long] [--json]
 
 What counts are ratios of figures from the same run: every section lets its contenders take turns.  The
 columns on the right say what a figure is held to and whether it was met; nothing here ever fails because of a
@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List
 
-from benchmarks import log_calls, start, sync
+from benchmarks import log_calls, look, start, sync
 from benchmarks.bench_place import BenchPlace
 from benchmarks.tables import Table
 
@@ -26,6 +26,7 @@ SECTIONS: Dict[str, Callable[[BenchPlace, argparse.Namespace], List[Table]]] = {
     "log": lambda place, options: log_calls.tables(place, options.quick),
     "start": lambda place, options: start.tables(place, options.quick),
     "sync": lambda place, options: sync.tables(place, options.quick, options.long),
+    "look": lambda place, options: look.tables(place, options.quick, options.long),
 }
 
 
