@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from wandb.errors import LogError, UsageError
+from wandb.transaction_log.format import LOG_SUFFIX
 from wandb.transaction_log.log_file import on_disk, plain_name
-from wandb_sync.discover import LOG_SUFFIX, Log, default_directory, find
+from wandb_sync.discover import Log, default_directory, find
 from wandb_sync.segments import NOTHING, Peek, Segment, in_order, peek, recordings, run_of
 
 _MAX_NAMED = 5  # runs that an error names

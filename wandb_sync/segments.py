@@ -42,6 +42,7 @@ class Peek(NamedTuple):
     is_rewound: bool = False  # it begins behind a step of the run itself
     rewound_to: float = 0.0  # that step
     resumes: bool = False  # it goes on with what the server has, or with the log before
+    is_shared: bool = False  # other processes have run directories of their own
 
     @property
     def begins_anew(self) -> bool:
@@ -91,6 +92,15 @@ def first_run(log: Path) -> Tuple[Optional[record_pb2.RunRecord], bool]:
     return None, is_ours
 
 
+def run_record(log: Path) -> Optional[record_pb2.RunRecord]:
+    """Return the first run record of a log; None if there is none among its first records.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    return first_run(log)[0]
+
+
 def peek(log: Path) -> Optional[Peek]:
     """Return what the first records of a log say; None if there is no run record among them.
 
@@ -105,7 +115,9 @@ def peek(log: Path) -> Optional[Peek]:
     behind = (run.segment.previous, run.segment.previous_end, run.segment.begin.history)
     is_rewound = run.HasField("branch_point") and run.branch_point.run == run.run_id
     resumes = run.resume or run.resumed
-    return Peek(*who, started_s, is_ours, *behind, is_rewound, run.branch_point.value, resumes)
+    return Peek(
+        *who, started_s, is_ours, *behind, is_rewound, run.branch_point.value, resumes, run.writer.shared
+    )
 
 
 def segment_name(log: Log) -> str:

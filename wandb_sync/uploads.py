@@ -9,7 +9,7 @@ import contextlib
 
 from wandb.errors import Error
 from wandb.transaction_log.log_file import size
-from wandb_sync.checkpoint import CheckpointFile
+from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, Sidecars
 from wandb_sync.run_sync import read_receipts
 
@@ -24,5 +24,7 @@ def uploaded_bytes(log: Log, cars: Sidecars) -> int:
         for receipt in read_receipts(cars.receipt).values():
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 n_bytes = max(n_bytes, int(receipt["log"]["file_n_bytes"]))
-        n_bytes = max([n_bytes, *CheckpointFile(cars.checkpoint).offsets().values()])
+        for entry in checkpoints_of(cars.checkpoint).values():
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                n_bytes = max(n_bytes, int(entry["identity"]["offset"]))
     return n_bytes
