@@ -19,6 +19,7 @@ from wandb.errors import LogError
 from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.format import COMPRESSED_SUFFIX
 from wandb.transaction_log.log_file import status
+from wandb_sync.bundle import bundle_path
 from wandb_sync.discover import Log, logs_in, sidecars
 from wandb_sync.run_sync import checksum, read_receipts
 
@@ -61,6 +62,7 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
     own = {log.path.name + suffix for log in logs for suffix in ("", COMPRESSED_SUFFIX)}
+    own |= {os.path.basename(bundle_path(log)) for log in logs}
     cars = tuple(car.name for log in logs for car in sidecars(log))
     strange = [
         name

@@ -42,6 +42,7 @@ from wandb.transaction_log.parser import Lost, Record
 from wandb.transaction_log.reader import Reader
 import wandb_sync.files as files
 from wandb_sync.batching import BATCH_BYTES
+from wandb_sync.bundle import Bundle, bundle_path
 from wandb_sync.checkpoint import (
     Checkpoint,
     CheckpointFile,
@@ -159,6 +160,7 @@ class RunSync:
         self._first = first
         self.others = others
         self._batch_bytes = BATCH_BYTES
+        self._bundle = Bundle(bundle_path(log))
         self._reset()
 
     def _reset(self) -> None:
@@ -246,7 +248,8 @@ class RunSync:
                 if entry.session.get("step_policy") != self._options.wishes.step_policy:
                     return None
                 if any(
-                    path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
+                    path in files.MADE or files.is_there(self.log.files_dir, path, self._bundle)
+                    for path in entry.missing
                 ):
                     return None
                 if entry.lacks:
@@ -558,7 +561,7 @@ class RunSync:
             for path, policy in session.files.items()
             if final or policy in (FilesItem.NOW, FilesItem.LIVE)
         ]
-        sources, missing = files.from_disk(self.log.files_dir, wanted)
+        sources, missing = files.from_disk(self.log.files_dir, wanted, self._bundle)
         with contextlib.ExitStack() as stack:
             if final:
                 self._missing = {}

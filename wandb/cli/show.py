@@ -27,6 +27,12 @@ from wandb_sync.session import OUR_PRODUCER
 from wandb_sync.summary import Summary
 
 DEFAULT_HEIGHT = 8  # lines of a curve
+_KINDS = {  # of records that were given up, for people
+    "rows": "rows",
+    "console": "pieces of console output",
+    "stats": "samples of system metrics",
+    "other": "other records",
+}
 MAX_CURVES = 8  # drawn when no keys are named
 
 
@@ -44,6 +50,8 @@ class Shown:
         exit_code: None as long as the run has not ended.
         n_lost_bytes: How many bytes could not be read.
         tail_bytes: Length of the unfinished record at the end.
+        given_up: Records that the recorder could not keep, by kind: rows, console, stats, other.
+        given_up_because: The reasons, in the order they came.
     """
 
     def __init__(self) -> None:
@@ -57,6 +65,8 @@ class Shown:
         self.exit_code: Optional[int] = None
         self.n_lost_bytes = 0
         self.tail_bytes = 0
+        self.given_up = dict.fromkeys(("rows", "console", "stats", "other"), 0)
+        self.given_up_because: List[str] = []
 
     @property
     def config(self) -> Dict[str, Any]:
@@ -177,8 +187,18 @@ def _take(shown: Shown, record: Any) -> None:
     elif kind == "metric":
         shown.metrics.add(record.metric)
         shown.folded.redefine(record.metric)
+    elif kind == "footer" and record.footer.HasField("lost"):
+        _take_loss(shown, record.footer.lost)
     elif kind == "exit":
         shown.exit_code = record.exit.exit_code
+
+
+def _take_loss(shown: Shown, lost: Any) -> None:
+    counts = {"rows": lost.history, "console": lost.console, "stats": lost.stats, "other": lost.other}
+    for kind, count in counts.items():
+        shown.given_up[kind] += count
+    if lost.reason not in shown.given_up_because:
+        shown.given_up_because.append(lost.reason)
 
 
 def _take_row(shown: Shown, history: Any) -> None:
@@ -221,6 +241,7 @@ def _as_dict(log: str, shown: Shown, keys: Sequence[str]) -> Dict[str, Any]:
         "n_rows": shown.n_rows,
         "n_lost_bytes": shown.n_lost_bytes,
         "tail_bytes": shown.tail_bytes,
+        "given_up": {**shown.given_up, "reasons": shown.given_up_because},
         "config": shown.config,
         "summary": shown.summary,
         "curves": {key: shown.curves[key].described() for key in keys},
@@ -258,6 +279,9 @@ def _print_facts(log: str, shown: Shown) -> None:
         click.echo(f"  {name}: {value if isinstance(value, str) else ', '.join(value)}")
     if shown.n_lost_bytes:
         click.echo(f"  {shown.n_lost_bytes} bytes of the log are damaged; their records are missing here")
+    if any(shown.given_up.values()):
+        lacking = ", ".join(f"{n} {_KINDS[kind]}" for kind, n in shown.given_up.items() if n)
+        click.echo(f"  given up when it was recorded: {lacking} ({'; '.join(shown.given_up_because)})")
     if shown.tail_bytes and shown.exit_code is None:
         click.echo("  the last record is unfinished: its writer is at it, or was killed there")
     for heading, values in (("config", shown.config), ("summary", shown.summary)):

@@ -73,6 +73,7 @@ class History:
         "_step_of_line_0",
         "_summary_due_step",
         "_append",
+        "_given_up",
         "_summary",
         "_metrics",
         "_warn",
@@ -119,6 +120,7 @@ class History:
         self._step_of_line_0 = starting_step - n_lines  # were every step a row; moves with those left out
         self._summary_due_step = starting_step + STATE_EVERY_BYTES
         self._append = backend.append
+        self._given_up = backend.given_up
         self._lock = backend.lock
         self._summary = summary
         self._metrics = metrics
@@ -230,8 +232,8 @@ class History:
                 **beside,
                 "lines": {
                     **beside.get("lines", {}),
-                    "history": self.n_lines,
-                    "late_history": self.late_rows,
+                    "history": self.n_lines - self._given_up.rows,
+                    "late_history": self.late_rows - self._given_up.late_rows,
                 },
             }
         )

@@ -12,13 +12,16 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
+from wandb.backend.file_systems import may_hang
 from wandb.backend.log import LogBackend, LogConfig
 from wandb.errors import UsageError
 from wandb.internal import names
 from wandb.internal.environment import git_record, software, writer_identity
 from wandb.internal.git import GitState, git_state
+from wandb.internal.file_bundle import FileBundle, path_of as bundle_path
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, find_program
+from wandb.internal.run_files import RunFiles
 from wandb.sdk import active, run_directory, wandb_config, wandb_setup
 from wandb.sdk.beginning import Beginning, Earlier, was_requeued
 from wandb.sdk.guard import Guard
@@ -156,7 +159,7 @@ def _open_run(
         beginning = Beginning(settings.run_id or names.generate_id())
     else:
         beginning, directory = _begin(setup, settings)
-        backend = LogBackend(directory.log, _log_config(settings, directory), guard.swallow)
+        backend = _log_backend(settings, directory, guard)
     earlier = beginning.earlier or Earlier()
     who = earlier.who
     fill = {
@@ -191,6 +194,7 @@ def _open_run(
         earlier=beginning.earlier,
         starting_step=beginning.starting_step,
         guard=guard,
+        files=_run_files(settings, directory, backend, guard) if directory is not None else None,
     )
     try:
         run._open(checked.as_dict(), {})
@@ -247,6 +251,23 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
         setup.n_auto_runs += 1
         wandb_resume.remember_auto(settings, run_id)
     return beginning, directory
+
+
+def _log_backend(settings: Settings, directory: RunDirectory, guard: Guard) -> LogBackend:
+    config = _log_config(settings, directory)
+    if settings.quota_bytes is None:
+        return LogBackend(directory.log, config, guard.swallow)
+    from wandb.backend.limited_log import LimitedLogBackend
+
+    return LimitedLogBackend(directory.log, settings.quota_bytes, config, guard.swallow)
+
+
+def _run_files(settings: Settings, directory: RunDirectory, backend: Backend, guard: Guard) -> RunFiles:
+    bundle = FileBundle(bundle_path(directory.log)) if settings.bundle_files else None
+    waits = settings.x_log_writer_thread
+    waits = may_hang(directory.files) if waits is None else waits
+    timeout_s = settings.x_log_write_timeout if waits else None
+    return RunFiles(directory.files, backend, guard.swallow, bundle=bundle, timeout_s=timeout_s)
 
 
 def _log_config(settings: Settings, directory: run_directory.RunDirectory) -> LogConfig:
