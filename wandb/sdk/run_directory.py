@@ -1,8 +1,9 @@
-"""The run's directory: self-contained, can be moved, three files and the media.
+"""The run's directory: self-contained, can be moved, three files at most beside those that the user keeps.
 
 <root>/wandb/offline-run-20261123_204014-ehp50xjv/      (run-... in online mode; -1, -2 if it exists)
     run-ehp50xjv.wandb                                   the log
     files/                                               what is uploaded as it is
+    run-ehp50xjv.files.tar                               the same in one file, with bundle_files=True
 <root>/wandb/latest-run -> offline-run-...               for people; tools resolve it
 """
 
