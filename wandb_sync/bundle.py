@@ -15,8 +15,9 @@ from pathlib import PurePosixPath
 from typing import Dict, NamedTuple
 
 from wandb.errors import SyncError
+from wandb.transaction_log.format import LOG_SUFFIX
 from wandb.transaction_log.writer import sync_directory
-from wandb_sync.discover import LOG_SUFFIX, Log
+from wandb_sync.discover import Log
 
 SUFFIX = ".files.tar"
 
@@ -79,7 +80,7 @@ def unpack(log: Log) -> int:
     Raises:
         SyncError: The disk refused, or a part of the bundle cannot be read; the bundle is as it was.
     """
-    bundle = Bundle(bundle_path(log))
+    bundle = Bundle(bundle_path(log.path))
     members = bundle.members()
     try:
         if not bundle.is_whole():
@@ -118,6 +119,7 @@ def is_inside(path: str) -> bool:
     return bool(parts) and ".." not in parts and not path.startswith(("/", "\\")) and "\0" not in path
 
 
-def bundle_path(log: Log) -> str:
+def bundle_path(log: "str | os.PathLike[str]") -> str:
     """Return where the bundle of a log is, if it has one."""
-    return str(log.path)[: -len(LOG_SUFFIX)] + SUFFIX
+    name = os.fspath(log)
+    return (name[: -len(LOG_SUFFIX)] if name.endswith(LOG_SUFFIX) else name) + SUFFIX

@@ -23,10 +23,11 @@ from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Opti
 
 from wandb import env, settings_file
 from wandb.errors import UsageError
+from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 from wandb.transaction_log.log_file import on_disk, plain_name, status
 
-LOG_SUFFIX = ".wandb"
 _RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
+_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z").match
 
 
 class Log(NamedTuple):
@@ -65,6 +66,33 @@ class Sidecars(NamedTuple):
     synced: Path
     syncstate: Path
 
+    @property
+    def refused(self) -> Path:
+        """Whose name, with the destination in it, is that of a refusal; see refusal.py."""
+        return self.checkpoint.with_suffix(".refused")
+
+    def are_begun(self) -> bool:
+        """Whether any upload of the log has begun, to whatever destination."""
+        return self.checkpoint.exists() or bool(_per_destination(self.checkpoint))
+
+    def is_leased(self) -> bool:
+        """Whether a syncer is at work on the log, or was when it was killed."""
+        return self.lease.exists() or bool(_per_destination(self.lease))
+
+    def refusals(self) -> List[Path]:
+        """Return the refusals that are kept for the log."""
+        return _per_destination(self.refused)
+
+    def is_one(self, name: str) -> bool:
+        """Say whether a file beside them is one of them, or what a kill has left of one."""
+        kinds = "|".join(path.suffix[1:] for path in (*self, self.refused))
+        log = re.escape(self.checkpoint.stem)
+        return re.fullmatch(rf"{log}(\.[0-9a-f]{{8}})?\.({kinds})(\..+)?", name) is not None
+
+
+def _per_destination(shared: Path) -> List[Path]:
+    return sorted(shared.parent.glob(f"{glob.escape(shared.stem)}.????????{shared.suffix}"))
+
 
 def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
     """Return where the syncer's files of a log are: beside it, or in a directory of their own.
@@ -90,11 +118,13 @@ class Unusable(NamedTuple):
 
     Attributes:
         error: Why it could not even be looked at; None if it just holds no run.
+        is_side: It holds what a process of a shared run has recorded, and the run's main log is not here.
     """
 
     path: str
     reason: str
     error: Optional[OSError]
+    is_side: bool = False
 
 
 def discover(paths: Sequence[str], working_dir: Optional[Path] = None) -> List[Log]:
@@ -113,7 +143,9 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
     """Return the logs that `paths` mean, and the paths that mean none."""
     here = working_dir or Path()
     if not paths:
-        return _unique(_logs_below(default_directory(here))), []
+        place = default_directory(here)
+        logs = _logs_below(place)
+        return _unique(logs), _lone_sides([place], logs)
     found: List[Path] = []
     named: Set[Path] = set()
     unusable: List[Unusable] = []
@@ -121,7 +153,9 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
         places = _expanded(here, path)
         logs = [log for place in places for log in _logs_below(place)]
         named.update(log for log in logs if log in places or log.parent in places)
-        if not logs:
+        lone = _lone_sides(places, logs)
+        unusable += lone
+        if not logs and not lone:
             unusable.append(_unusable(here, path))
         found += logs
     return _unique(found, named), unusable
@@ -200,6 +234,23 @@ def logs_in(directory: Path) -> Set[Path]:
     """Return the logs of a directory by their plain names, whichever form they are in."""
     files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
     return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
+
+
+def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
+    """Return the directories of side logs whose main logs are not among `logs`."""
+    main = {log.name for log in logs}
+    found = []
+    for place in places:
+        for directory in (place, place / "wandb"):
+            sides = [path for path in (directory, *_directories(directory)) if _SIDE_DIRECTORY(path.name)]
+            for path in sides:
+                names = {
+                    entry.name.partition(SIDE_MARK)[0] for entry in _entries(path) if SIDE_MARK in entry.name
+                }
+                reason = "holds a part of a shared run whose main log is not here: it is synced with that one"
+                if names - main:
+                    found.append(Unusable(str(path), reason, None, True))
+    return found
 
 
 def _directories(directory: Path) -> Iterator[Path]:

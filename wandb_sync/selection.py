@@ -10,18 +10,57 @@ import contextlib
 import math
 import os
 import time
+import zlib
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from wandb.errors import Error, TransientError, UsageError
-from wandb.transaction_log.log_file import on_disk, status
+from wandb.transaction_log.log_file import on_disk, size, status
 from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
-from wandb_sync.run_sync import Others, Peek, RunSync, is_damaged, peek
+from wandb_sync.run_sync import Others, RunOptions, RunSync, is_damaged
+from wandb_sync.segments import NOTHING, Peek, peek, place, segment_name
+from wandb_sync.units import Shard
 
 RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
 
-Segments = List[Tuple[Log, Peek, Others]]  # of one run, in order
+OptionsFor = Callable[[Log, Optional[Peek]], Optional[RunOptions]]
+
+
+class Segment(NamedTuple):
+    """A log that has something to do, and how."""
+
+    log: Log
+    first: Peek
+    others: Others
+    options: RunOptions
+
+
+Segments = List[Segment]  # of one run, in order
+
+
+def _size(run: Segments) -> int:
+    n_bytes = 0
+    for segment in run:
+        with contextlib.suppress(OSError):
+            n_bytes += size(segment.log.path)
+    return n_bytes
+
+
+def _name_of(run: Segments) -> Tuple[str, str]:
+    return (run[0].log.directory.name, str(run[0].log.path))
+
+
+# By name is by age: names begin with the time.  Runs of one size stay in that order.
+ORDERS: Mapping[str, Callable[[List[Segments]], List[Segments]]] = {
+    "oldest": lambda runs: sorted(runs, key=lambda run: (run[0].first.started_s, _name_of(run))),
+    "newest": lambda runs: sorted(
+        runs, key=lambda run: (run[-1].first.started_s, _name_of(run)), reverse=True
+    ),
+    "smallest": lambda runs: sorted(sorted(runs, key=_name_of), key=_size),
+    "largest": lambda runs: sorted(sorted(runs, key=_name_of), key=_size, reverse=True),
+    "name": lambda runs: sorted(runs, key=_name_of),
+}
 
 
 class Selection(NamedTuple):
@@ -31,11 +70,22 @@ class Selection(NamedTuple):
         include_online: Whether runs that wandb recorded online are wanted too, if nobody named them.
         include_offline: Whether the others are.
         wanted: Further says yes or no to a log.
+        order: One of ORDERS.
+        shard: Which part of the runs is ours.
+        is_strict: Whether the other parts are left alone; else they come after ours.
     """
 
     include_online: bool = False
     include_offline: bool = True
     wanted: Callable[[Log], bool] = lambda log: True
+    order: str = "oldest"
+    shard: Shard = Shard()
+    is_strict: bool = True
+
+
+def shard_of(first: Peek, count: int) -> int:
+    """Return to which of `count` parts a run belongs: all its segments to the same, on every host."""
+    return zlib.crc32("/".join(first[:3]).encode("utf-8", "surrogatepass")) % count
 
 
 class Chooser:
@@ -44,6 +94,7 @@ class Chooser:
     def __init__(
         self,
         selection: Selection,
+        options_for: OptionsFor,
         state_dir: Optional[Path],
         *,
         live: bool,
@@ -54,11 +105,14 @@ class Chooser:
         """Prepare; nothing is read.
 
         Args:
+            options_for: Says how a log is synced, by what its first records say if they say anything; None:
+                not here.
             state_dir: Where the syncer's own files are, if not beside the logs.
             live, watch: As of the service.
             done: Gets the outcome of logs that have nothing to do.
         """
         self._selection = selection
+        self._options_for = options_for
         self._state_dir = state_dir
         self._live = live
         self._watch = watch
@@ -96,6 +150,8 @@ class Chooser:
             except Error as error:
                 self._done(Outcome(log, Status.FAILED, str(error), error.exit_code))
                 continue
+            if self._options_for(log, seen.first) is None or not self._is_ours(log, seen.first):
+                continue
             if not self._is_wanted(log, seen.first):
                 reason = "recorded online; --include-online syncs it" if log.is_online else "recorded offline"
                 self._done(Outcome(log, Status.SKIPPED, reason))
@@ -104,18 +160,37 @@ class Chooser:
                 self._done(self._without_run(log))
                 continue
             fresh.append(log)
-        return self._runs_of(fresh, busy)
+        return self._in_order(self._runs_of(fresh, busy))
+
+    def _in_order(self, runs: List[Segments]) -> List[Segments]:
+        """Return our part in the order that is wanted, then the others' parts, the next one's first."""
+        runs = ORDERS[self._selection.order](runs)
+        index, count = self._selection.shard
+        return sorted(runs, key=lambda run: (shard_of(run[0].first, count) - index) % count)
+
+    def _is_ours(self, log: Log, first: Optional[Peek]) -> bool:
+        index, count = self._selection.shard
+        if not self._selection.is_strict or count == 1:
+            return True
+        return shard_of(first or NOTHING, count) == index
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other tasks do the same runs, so that it is well if one of them is at work on a run."""
+        return self._selection.shard.of > 1 and not self._selection.is_strict
 
     def _tell_unusable(self, unusable: Sequence[Unusable], are_others: bool) -> None:
         """Say what becomes of paths that mean no run; a watch waits for one to come there."""
         if unusable and not are_others and not self._watch:
             raise usage_error(unusable[0])
-        for path, reason, error in unusable:
+        for path, reason, error, is_side in unusable:
             log = Log(Path(path), path, is_named=True)
             if self._watch:
                 if path not in self._awaited:
                     self._emit("awaited", {"path": path, "reason": reason})
                 self._awaited.add(path)
+            elif is_side:
+                self._done(Outcome(log, Status.INCOMPLETE, reason, EXIT_PARTIAL))
             elif error is None:
                 self._done(Outcome(log, Status.EMPTY, reason))
             else:
@@ -139,16 +214,18 @@ class Chooser:
         found = []
         for logs in by_run.values():
             firsts = {log: self._first_of(log) for log in logs}
-            logs.sort(key=lambda log: _place(log, firsts))
+            logs.sort(key=lambda log: place(log, firsts))
             ends = {first.previous: first.previous_end for first in firsts.values()}
             wanted = []
             for number, log in enumerate(logs):
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(_name(log), 0))
+                others = Others(before, after, ends.get(segment_name(log), 0))
                 if log in fresh:
-                    wanted.append((log, firsts[log], others))
+                    options = self._options_for(log, self._seen[log].first)
+                    assert options is not None
+                    wanted.append(Segment(log, firsts[log], others, options))
                 elif log in busy:
                     busy[log].others = others
             if wanted:
@@ -157,7 +234,7 @@ class Chooser:
 
     def _first_of(self, log: Log) -> Peek:
         seen = self._seen.get(log) or self._siblings_seen[log]
-        return seen.first or _NOTHING
+        return seen.first or NOTHING
 
     def _siblings(self, log: Log, first: Peek, beside: Dict[Path, Dict[str, List[str]]]) -> List[Log]:
         """Return segments beside one that was named, if they were uploaded: that one may not be the last.
@@ -169,12 +246,12 @@ class Chooser:
         tree = log.directory.parent
         if tree not in beside:
             beside[tree] = directories_by_run(tree)
-        for name in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
-            path = tree / name / log.path.name
+        for directory in (*beside[tree].get(first.run_id, ()), *beside[tree].get("", ())):
+            path = tree / directory / log.path.name
             if not os.path.exists(on_disk(path)):
                 continue
             other = Log(path.parent.resolve() / path.name, str(path))
-            if other.path == log.path or not sidecars(other, self._state_dir).checkpoint.exists():
+            if other.path == log.path or not sidecars(other, self._state_dir).are_begun():
                 continue
             with contextlib.suppress(Error):
                 seen = Seen()
@@ -196,9 +273,6 @@ class Chooser:
         # Runs that wandb-ng records in online mode are uploaded by nobody else.
         is_ours = first is not None and first.is_ours
         return self._selection.include_online or log.is_named or is_ours
-
-
-_NOTHING = Peek("", "", "", 0.0, False)
 
 
 class Seen:
@@ -228,18 +302,3 @@ def _signature(log: Log) -> Tuple[int, ...]:
     except OSError:
         return ()
     return (found.st_size, found.st_mtime_ns)
-
-
-def _place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
-    """Return what sorts the segments of a run: since when it was rewound last, rows before, begin."""
-    by_name = {_name(other): other for other in firsts}
-    root, seen = log, {log}
-    while (before := by_name.get(firsts[root].previous)) is not None and before not in seen:
-        seen.add(before)
-        root = before
-    rewound_s = firsts[root].started_s if firsts[root].is_rewound else 0.0
-    return (rewound_s, firsts[log].n_before, firsts[log].started_s, str(log.path))
-
-
-def _name(log: Log) -> str:
-    return f"{log.directory.name}/{log.path.name}"

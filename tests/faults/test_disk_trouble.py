@@ -407,7 +407,7 @@ def test_the_exit_record_of_a_killed_job_is_in_the_log_once_there_is_room(small_
 def test_rows_given_up_leave_no_hole_before_what_goes_on_with_the_run(
     small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, thread: bool
 ) -> None:
-    """Lines are counted when they are logged; the notes of what the run has come to lack what was given up."""
+    """Lines are counted when they are logged; notes of what the run has come to lack what was given up."""
     monkeypatch.setattr(wandb_history, "SUMMARY_EVERY_S", 0.0)  # a note with each row
     settings = {"x_log_backlog_bytes": 60_000, "x_log_writer_thread": thread, "run_id": "x"}
     run = start(small_disk.path, **settings)

@@ -5,7 +5,8 @@ is (config, definitions) goes with the rows.  What is written stays, so each kin
 is refused, and for the end of the run a reserve is kept.
 
 Rule 1: no system call: the log's writer knows its end, and files are counted when they are put into the run.
-        What the user writes into `run.dir` himself is not counted.
+        What the user writes into `run.dir` himself is not counted, nor what other processes of the run write
+        after this log was begun.
 Rule 2: the exit record is always written.
 Rule 3: what is refused gets no number, is counted, and the log says so: at once, and then each time that as
         much has been lost again, and before the exit; so the accounts take no space worth mentioning, and a
@@ -14,6 +15,7 @@ Rule 3: what is refused gets no number, is counted, and the log says so: at once
 
 from __future__ import annotations
 
+import os
 from time import time
 from typing import Optional
 
@@ -38,11 +40,12 @@ class LimitedLogBackend(LogBackend):
     def __init__(
         self, path: str, quota_bytes: int, config: Optional[LogConfig] = None, report: Report = _tell
     ) -> None:
+        n_bytes = _n_bytes_of_others(path)
         super().__init__(path, config, report)
         self._quota_bytes = quota_bytes
         free = quota_bytes - min(RESERVE_BYTES, quota_bytes // 8)
         self._limits = {rank: int(share * free) for rank, share in SHARES.items()}
-        self._file_bytes = 0
+        self._file_bytes = n_bytes
         self._loss: Optional[Loss] = None  # since the last account of it
         self._n_lost = self._n_told = 0
         self._is_ending = False
@@ -78,8 +81,11 @@ class LimitedLogBackend(LogBackend):
 
     def _refuse(self, body: bytes) -> None:
         self._backlog.given_up.count(body)
-        if rank_of(body) == STATE:  # a note of what is there anyway
+        rank = rank_of(body)
+        if rank == STATE:  # a note of what is there anyway
             return
+        if rank in (CONSOLE, STATS, ROWS):
+            self._limits[rank] = 0  # for good: no smaller ones in between, which would look like a series
         now_s = time()
         if self._loss is None:
             self._loss = Loss(now_s)
@@ -104,3 +110,15 @@ class LimitedLogBackend(LogBackend):
             super().append(loss.body("the quota of the run directory is used up"))
         except LogError as error:  # on_error="raise", and a disk that is full before the quota is
             self._report("log", error)
+
+
+def _n_bytes_of_others(log: str) -> int:
+    """Return how much stands beside a log that is about to begin: logs of other processes of the run."""
+    n_bytes = 0
+    try:
+        with os.scandir(os.path.dirname(log)) as entries:
+            for entry in entries:
+                n_bytes += entry.stat().st_size if entry.is_file(follow_symlinks=False) else 0
+    except OSError:
+        pass  # it cannot be much: we are among the first
+    return n_bytes

@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 from wandb.errors import LogError, PackageMissing
 from wandb.interface.wire import decode
 from wandb.processes import Life, ProcessId, life_of
-from wandb.transaction_log.format import BLOCK_BYTES
+from wandb.transaction_log.format import BLOCK_BYTES, LOG_SUFFIX, SIDE_MARK
 from wandb.transaction_log.log_file import on_disk, open_log, plain_name
 from wandb.transaction_log.parser import Parser, Record
 from wandb.transaction_log.reader import Reader
@@ -89,7 +89,7 @@ def has_log(wandb_dir: str, name: str, run_id: str) -> bool:
 def _has_any_log(wandb_dir: str, name: str) -> bool:
     try:
         entries = os.listdir(os.path.join(wandb_dir, name))
-        return any(plain_name(entry).endswith(".wandb") for entry in entries)
+        return any(plain_name(entry).endswith(LOG_SUFFIX) or SIDE_MARK in entry for entry in entries)
     except OSError:  # it was taken away again
         return True
 
@@ -106,7 +106,7 @@ def find(wandb_dir: str, run_id: str) -> List[Segment]:
     found = []
     for name in directories(wandb_dir, run_id):
         log = os.path.join(wandb_dir, name, f"run-{run_id}.wandb")
-        run = _run_record(log)
+        run = run_record(log)
         if run is not None and run.get("run_id") == run_id:
             found.append(Segment(log, run))
     return _in_order(found)
@@ -161,7 +161,8 @@ def _decoded(payload: bytes) -> Dict[str, Any]:
         return {}
 
 
-def _run_record(log: str) -> Optional[Dict[str, Any]]:
+def run_record(log: str) -> Optional[Dict[str, Any]]:
+    """Return the fields of a log's first run record; None if it has none that can be read."""
     try:
         for number, (record, _) in enumerate(records(log, 0)):
             if "run" in record:

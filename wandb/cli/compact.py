@@ -144,7 +144,7 @@ def _unbundle(log: Log, dry_run: bool) -> Result:
     from wandb_sync.discover import sidecars
     from wandb_sync.lease import Lease
 
-    path = bundle_path(log)
+    path = bundle_path(log.path)
     before = 0
     try:
         if not os.path.exists(path):

@@ -64,6 +64,14 @@ class Earlier:
             "console": self.console.n_lines,
         }
 
+    def take_side(self, record: Mapping[str, Any]) -> None:
+        """Take a decoded record of a side log: it says nothing of the run as a whole."""
+        footer = record.get("footer", {})
+        if "pending" in footer:
+            self.next_step = max(self.next_step, step_of(footer["pending"]) + 1)
+        if not ("run" in record or "exit" in record or "state" in footer or "pending" in footer):
+            self.take(record)
+
     def begin_with(self, state: Mapping[str, Any]) -> None:
         """Take a decoded RunState; it says all that the records before it have said."""
         self._has_begun = True
@@ -136,7 +144,7 @@ class Earlier:
 
     def _add_row(self, row: Dict[Path, Any], step: int) -> None:
         self.n_history += 1
-        self.next_step = step + 1
+        self.next_step = max(self.next_step, step + 1)
         runtime = row.get("_runtime")
         if isinstance(runtime, (int, float)):
             self.runtime_s = max(self.runtime_s, runtime)
@@ -158,6 +166,7 @@ class Beginning(NamedTuple):
         starting_step: Of its first row.
         run_fields: What its run record says of it.
         was_here: The run directories of this id that had a log, by name.
+        side_id: Of the side log, if another process has the run's main log.
     """
 
     run_id: str
@@ -165,6 +174,7 @@ class Beginning(NamedTuple):
     starting_step: int = 0
     run_fields: Mapping[str, Any] = {}
     was_here: Tuple[str, ...] = ()
+    side_id: str = ""
 
 
 def in_job() -> bool:

@@ -17,6 +17,7 @@ Rule 4: what the run has come to is noted every now and then: who goes on with i
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic, time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -73,7 +74,7 @@ class History:
         "_step_of_line_0",
         "_summary_due_step",
         "_append",
-        "_given_up",
+        "_backend",
         "_summary",
         "_metrics",
         "_warn",
@@ -101,6 +102,7 @@ class History:
         runtime_s: float = 0.0,
         n_lines: int = 0,
         late_rows: int = 0,
+        is_side: bool = False,
     ) -> None:
         """Begin with the next row.
 
@@ -110,6 +112,7 @@ class History:
             runtime_s: How long earlier segments ran.
             n_lines: How many rows they have.
             late_rows: How many whose steps went back.
+            is_side: Other processes record rows of the run too: what these come to is not said here.
         """
         self.step = starting_step
         self.late_rows = late_rows
@@ -120,7 +123,7 @@ class History:
         self._step_of_line_0 = starting_step - n_lines  # were every step a row; moves with those left out
         self._summary_due_step = starting_step + STATE_EVERY_BYTES
         self._append = backend.append
-        self._given_up = backend.given_up
+        self._backend = backend
         self._lock = backend.lock
         self._summary = summary
         self._metrics = metrics
@@ -138,7 +141,9 @@ class History:
         self._pending: Optional[Dict[Path, Any]] = None
         self._pending_at_s = 0.0
         self._started = monotonic() - runtime_s
-        self._summary_due_s = time() + SUMMARY_EVERY_S
+        self._summary_due_s = runtime_s + SUMMARY_EVERY_S  # by the run's clock: that of the machine may jump
+        if is_side:
+            self._summary_due_step, self._summary_due_s = MAX_STEP, inf
 
     def log(self, data: Dict[str, Any], step: Optional[int] = None, commit: Optional[bool] = None) -> None:
         """Record one row, or a part of one; when this returns it is in the kernel's hands.
@@ -156,9 +161,9 @@ class History:
                         row = {**data, **{name: self._axis_values[name] for name in plan.inserted}}
                     values = [*row.values()]
                     if FAST_KINDS.issuperset(map(type, values)):
-                        now = time()
+                        runtime_s = monotonic() - self._started
                         number = self.step
-                        values += (number, monotonic() - self._started, now)
+                        values += (number, runtime_s, time())
                         body = self._encoder.fast_row(plan.layout, values, number)
                         self.step = number + 1
                         try:
@@ -171,7 +176,7 @@ class History:
                         if plan.axes:
                             for name in plan.axes:
                                 self._axis_values[name] = row[name]
-                        if number >= self._summary_due_step or now > self._summary_due_s:
+                        if number >= self._summary_due_step or runtime_s > self._summary_due_s:
                             self.write_summary()
                         return
             self._log_any(data, step, commit)
@@ -211,13 +216,13 @@ class History:
             if tree:
                 whole: Dict[Path, Any] = dict(tree.items())
                 whole.update(_step=max(self.step - 1, 0), _runtime=self.runtime_s(), _timestamp=time())
-                body = records.summary(whole)
+                body = records.summary(whole, whole=True)
                 size = len(body)
                 self._append(body)
             state = self._state()
             self._append(state)
             size += len(state)
-            self._summary_due_s = time() + SUMMARY_EVERY_S * max(1.0, size / SUMMARY_BYTES)
+            self._summary_due_s = self.runtime_s() + SUMMARY_EVERY_S * max(1.0, size / SUMMARY_BYTES)
             self._state_every_bytes = max(STATE_EVERY_BYTES, MAX_STATE_SHARE * size)
             self._summary_due_step = self.step + self._state_every_bytes // self._row_bytes
 
@@ -232,8 +237,8 @@ class History:
                 **beside,
                 "lines": {
                     **beside.get("lines", {}),
-                    "history": self.n_lines - self._given_up.rows,
-                    "late_history": self.late_rows - self._given_up.late_rows,
+                    "history": self.n_lines - self._backend.given_up.rows,
+                    "late_history": self.late_rows - self._backend.given_up.late_rows,
                 },
             }
         )
@@ -294,7 +299,8 @@ class History:
         self._insert_axes(row)
         logged_at = row.pop("_timestamp", now)
         whole = dict(row)
-        whole.update(_step=self.step, _runtime=monotonic() - self._started, _timestamp=logged_at)
+        runtime_s = self.runtime_s()
+        whole.update(_step=self.step, _runtime=runtime_s, _timestamp=logged_at)
         number = self.step
         body = self._encoder.row(whole, number)
         pending, self._pending = self._pending, None
@@ -308,7 +314,7 @@ class History:
         self._last_values = [whole[name] for name in OWN_KEYS]
         self._row_bytes = len(body)
         due_step = number + self._state_every_bytes // len(body)
-        if due_step < self._summary_due_step:  # rows have become larger
+        if due_step < self._summary_due_step < MAX_STEP:  # rows have become larger
             self._summary_due_step = due_step
         for path, value in row.items():
             self._summary.fold(path, value)
@@ -318,7 +324,7 @@ class History:
                 metric = self._metrics.of(key)
                 if metric is not None and metric.summary:
                     self._summary.aggregate(key, path, metric, value)
-        if self.step > self._summary_due_step or now > self._summary_due_s:
+        if self.step > self._summary_due_step or runtime_s > self._summary_due_s:
             self.write_summary()
 
     def _insert_axes(self, row: Dict[Path, Any]) -> None:

@@ -90,18 +90,18 @@ def test_a_bundle_is_unpacked_by_tar_and_by_the_command(
 def test_a_member_counts_when_all_of_it_is_there(sources: Dict[str, bytes]) -> None:
     run = record(bundle_files=True)
     (log,) = discover([run.sync_dir])
-    whole = Path(bundle_path(log)).read_bytes()
-    members = Bundle(bundle_path(log)).members()
+    whole = Path(bundle_path(log.path)).read_bytes()
+    members = Bundle(bundle_path(log.path)).members()
     assert len(members) == len(NAMES) + 1
     for cut in range(0, len(whole), 509):
-        Path(bundle_path(log)).write_bytes(whole[:cut])
-        found = Bundle(bundle_path(log)).members()
+        Path(bundle_path(log.path)).write_bytes(whole[:cut])
+        found = Bundle(bundle_path(log.path)).members()
         assert set(found.items()) <= set(members.items())
         for name, member in members.items():
             assert (name in found) == (member.offset + member.n_bytes + -member.n_bytes % 512 <= cut)
-    growing = Bundle(bundle_path(log))
+    growing = Bundle(bundle_path(log.path))
     for cut in range(0, len(whole) + 700, 700):
-        Path(bundle_path(log)).write_bytes(whole[:cut])
+        Path(bundle_path(log.path)).write_bytes(whole[:cut])
         found = growing.members()
     assert found == members
 
