@@ -1,6 +1,8 @@
 """What the syncer durably knows the server has acknowledged.  Spec: schema/checkpoint/FORMAT.md.
 
-One small file beside each log, `run-ID.wandb.checkpoint`, with one entry per destination.
+One small file per log and destination, `run-ID.wandb.<destination>.checkpoint`, beside the log.  One
+`run-ID.wandb.checkpoint` with an entry per destination, as older versions wrote it, is read where there is
+none.
 
 Rule 1: an entry is written only after everything up to its offset was acknowledged.
 Rule 2: the file is replaced as a whole: temporary file, fsync, rename, fsync of the directory.  A kill at any
@@ -13,6 +15,8 @@ Rule 4: no credential is in it.
 from __future__ import annotations
 
 import contextlib
+import glob
+import hashlib
 import json
 import os
 import re
@@ -43,6 +47,15 @@ class Destination(NamedTuple):
     @property
     def key(self) -> str:
         return "|".join((self.base_url.rstrip("/"), self.entity, self.project, self.run_id))
+
+    @property
+    def short(self) -> str:
+        """What stands for the destination in the names of files."""
+        return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+    def file(self, shared: Path) -> Path:
+        """Return where the file of this destination alone is: `x.checkpoint` -> `x.<short>.checkpoint`."""
+        return shared.with_name(f"{shared.stem}.{self.short}{shared.suffix}")
 
 
 class Identity(NamedTuple):
@@ -109,30 +122,37 @@ def _is_shorter(log: Path, identity: Identity) -> bool:
 
 
 class CheckpointFile:
-    """All entries of one log.  Use it under the run's lease only."""
+    """The entry of one log for one destination.  Use it under the run's lease only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, shared: Path, destination: Destination) -> None:
         """Read the file if there is one.  One that is damaged counts as none: that costs time, not data.
+
+        Args:
+            shared: Where older versions kept all destinations; it tells the file's own name.
 
         Raises:
             CheckpointUnreadable: It is of a newer version, or cannot be read now.
         """
-        self.path = path
+        self.path = destination.file(shared)
         self.was_damaged = False
-        self._entries: Dict[str, Any] = {}
-        try:
-            self._entries = _read(path)
-        except _Damaged:
-            self.was_damaged = True
+        self._key = destination.key
+        self._entry: Optional[Dict[str, Any]] = None
+        for path in (self.path, shared):
+            try:
+                self._entry = _read(path).get(self._key)
+            except _Damaged:
+                self.was_damaged = True
+            if self._entry is not None or (path is self.path and path.exists()):
+                break
 
-    def load(self, destination: Destination, log: Path) -> Optional[Checkpoint]:
-        """Return the entry for a destination; None if there is none.
+    def load(self, log: Path) -> Optional[Checkpoint]:
+        """Return the entry; None if there is none.
 
         Raises:
             LogShrank: There is one, for more of this log than there is now.
             CheckpointMismatch: There is one, but for another log.
         """
-        entry = self._entries.get(destination.key)
+        entry = self._entry
         if entry is None:
             return None
         try:
@@ -149,20 +169,30 @@ class CheckpointFile:
             raise CheckpointMismatch(f"{log}: is not the log that {self.path.name} was written for")
         return checkpoint
 
-    def save(self, destination: Destination, checkpoint: Checkpoint) -> None:
-        """Replace the entry for a destination; durable when this returns.
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the entry; durable when this returns.
 
         Raises:
             SyncError: The file cannot be written; the old one is as it was.
         """
         entry = {**checkpoint._asdict(), "identity": checkpoint.identity._asdict()}
-        self._entries[destination.key] = entry
-        body = {"format": FORMAT, "version": VERSION, "destinations": self._entries}
+        self._entry = entry
+        body = {"format": FORMAT, "version": VERSION, "destinations": {self._key: entry}}
         replace_file(self.path, sealed(body))
 
-    def discard(self, destination: Destination) -> None:
-        """Forget the entry for a destination; on disk from the next `save` on."""
-        self._entries.pop(destination.key, None)
+    def discard(self) -> None:
+        """Forget the entry; on disk from the next `save` on."""
+        self._entry = None
+
+
+def checkpoints_of(shared: Path) -> Dict[str, Dict[str, Any]]:
+    """Return all entries of a log by destination, without those that cannot be read."""
+    entries: Dict[str, Dict[str, Any]] = {}
+    own = shared.parent.glob(f"{glob.escape(shared.stem)}.????????{shared.suffix}")
+    for path in (shared, *sorted(own)):
+        with contextlib.suppress(CheckpointUnreadable):
+            entries.update(_read(path))
+    return entries
 
 
 class _Damaged(CheckpointUnreadable):

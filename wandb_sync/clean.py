@@ -20,6 +20,7 @@ from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.format import COMPRESSED_SUFFIX
 from wandb.transaction_log.log_file import status
 from wandb.transaction_log.side_logs import side_logs
+from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, logs_in, sidecars
 from wandb_sync.run_sync import checksum, read_receipts
 
@@ -61,51 +62,44 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    names = [name for log in logs for name in (log.path.name, *_side_names(log))]
-    own = {name + suffix for name in names for suffix in ("", COMPRESSED_SUFFIX)}
-    cars = tuple(car.name for log in logs for car in sidecars(log))
+    own = {name for log in logs for name in (log.path.name, *_side_names(log))}
+    own |= {name + COMPRESSED_SUFFIX for name in own}
+    cars = [sidecars(log) for log in logs]
     strange = [
         name
         for name in sorted(os.listdir(directory))
-        if name not in RUN_PARTS and name not in own and name not in cars
-        if not _is_left(name, cars) and not (name.endswith(UNFINISHED) and _is_left(name, tuple(own)))
+        if name not in RUN_PARTS and name not in own and not any(car.is_one(name) for car in cars)
+        if not (name.endswith(UNFINISHED) and any(name.startswith(f"{its}.") for its in own))
     ]
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
 
-def _is_left(name: str, cars: Sequence[str]) -> bool:
-    """Whether a kill of the syncer has left this file: its names for what is not complete yet."""
-    return any(name.startswith(car + ".") for car in cars)
-
-
 def _is_proven(log: Log, min_age_hours: float) -> bool:
     cars = sidecars(log)
-    if cars.lease.exists():
+    if cars.is_leased():
         return False
     try:
         if time.time() - status(log.path).st_mtime < min_age_hours * 3600:
             return False
+        if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
+            return False  # it is on its way to another server
         receipts = read_receipts(cars.receipt)
-        found = _checked(log.path) if receipts else {}
         return any(
-            found.items() <= receipt["log"].items() and _are_same(log, receipt.get("sides", {}))
+            _is_same(log.path, receipt["log"]) and _are_same(log, receipt.get("sides", {}))
             for receipt in receipts.values()
         )
     except (OSError, LogError, KeyError, TypeError):
         return False
 
 
+def _is_same(path: Path, proven: Dict[str, int]) -> bool:
+    found = checksum(path)
+    return all(found[name] == proven[name] for name in found)
+
+
 def _are_same(log: Log, proven: Dict[str, Dict[str, int]]) -> bool:
     """Whether every side log in the log's directory is one of the receipt's, byte for byte."""
-    return all(
-        name in proven and _checked(log.directory / name).items() <= proven[name].items()
-        for name in _side_names(log)
-    )
-
-
-def _checked(path: Path) -> Dict[str, int]:
-    n_bytes, crc32 = checksum(path)
-    return {"file_n_bytes": n_bytes, "crc32": crc32}
+    return all(name in proven and _is_same(log.directory / name, proven[name]) for name in _side_names(log))
 
 
 def _side_names(log: Log) -> List[str]:

@@ -66,6 +66,33 @@ class Sidecars(NamedTuple):
     synced: Path
     syncstate: Path
 
+    @property
+    def refused(self) -> Path:
+        """Whose name, with the destination in it, is that of a refusal; see refusal.py."""
+        return self.checkpoint.with_suffix(".refused")
+
+    def are_begun(self) -> bool:
+        """Whether any upload of the log has begun, to whatever destination."""
+        return self.checkpoint.exists() or bool(_per_destination(self.checkpoint))
+
+    def is_leased(self) -> bool:
+        """Whether a syncer is at work on the log, or was when it was killed."""
+        return self.lease.exists() or bool(_per_destination(self.lease))
+
+    def refusals(self) -> List[Path]:
+        """Return the refusals that are kept for the log."""
+        return _per_destination(self.refused)
+
+    def is_one(self, name: str) -> bool:
+        """Say whether a file beside them is one of them, or what a kill has left of one."""
+        kinds = "|".join(path.suffix[1:] for path in (*self, self.refused))
+        log = re.escape(self.checkpoint.stem)
+        return re.fullmatch(rf"{log}(\.[0-9a-f]{{8}})?\.({kinds})(\..+)?", name) is not None
+
+
+def _per_destination(shared: Path) -> List[Path]:
+    return sorted(shared.parent.glob(f"{glob.escape(shared.stem)}.????????{shared.suffix}"))
+
 
 def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
     """Return where the syncer's files of a log are: beside it, or in a directory of their own.
@@ -211,6 +238,12 @@ def _is_side_directory(path: Path) -> bool:
     return _SIDE_DIRECTORY.match(path.name) is not None
 
 
+def logs_in(directory: Path) -> Set[Path]:
+    """Return the logs of a directory by their plain names, whichever form they are in."""
+    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
+    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
+
+
 def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
     """Return the directories of side logs whose main logs are not among `logs`."""
     main = {log.name for log in logs}
@@ -225,12 +258,6 @@ def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
                 if names - main:
                     found.append(Unusable(str(path), reason, None))
     return found
-
-
-def logs_in(directory: Path) -> Set[Path]:
-    """Return the logs of a directory by their plain names, whichever form they are in."""
-    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
-    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
 
 
 def _directories(directory: Path) -> Iterator[Path]:

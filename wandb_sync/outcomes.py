@@ -9,6 +9,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 from wandb_sync.discover import Log
 
 EXIT_PARTIAL = 3
+EXIT_NOTHING = 4
+EXIT_LIMIT = 8
 EXIT_INTERRUPTED = 130
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -29,11 +31,17 @@ class Status(enum.Enum):
     LOCKED = "locked"  # another syncer is at work on it
     INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
     PLANNED = "planned"  # a dry run: it would be uploaded
+    REFUSED = "refused"  # the server refused it before, for good; it was not asked again
     FAILED = "failed"  # see the error
 
 
 class Outcome(NamedTuple):
-    """What became of a run, and why."""
+    """What became of a run, and why.
+
+    Attributes:
+        counts: What the log has brought: `rows`, `files`, `console_lines`.
+        base_url: The server; a run that goes to several has an outcome for each.
+    """
 
     log: Log
     status: Status
@@ -41,15 +49,24 @@ class Outcome(NamedTuple):
     exit_code: int = 0
     url: str = ""
     counts: Mapping[str, int] = {}
+    base_url: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What became of all runs."""
+    """What became of all runs.
+
+    Attributes:
+        outcomes: Per log and destination.
+        was_interrupted: Whether something was left, by a signal or by a limit.
+        interrupt_code: What that is as an exit code: 130, 143 or 8.
+        error_on_nothing: Whether a sync that had nothing to do has exit code 4.
+    """
 
     outcomes: List[Outcome]
     was_interrupted: bool = False
-    interrupt_code: int = EXIT_INTERRUPTED  # by what: Ctrl-C, SIGTERM
+    interrupt_code: int = EXIT_INTERRUPTED
+    error_on_nothing: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -59,6 +76,8 @@ class Report:
         """
         if self.was_interrupted:
             return self.interrupt_code
+        if self.error_on_nothing and all(outcome.status in _NOTHING_DONE for outcome in self.outcomes):
+            return EXIT_NOTHING
         codes = {outcome.exit_code for outcome in self.outcomes}
         if not codes:
             return 0
@@ -71,3 +90,6 @@ class Report:
         for outcome in self.outcomes:
             found[outcome.status.value] = found.get(outcome.status.value, 0) + 1
         return found
+
+
+_NOTHING_DONE = (Status.UNCHANGED, Status.SKIPPED, Status.EMPTY)

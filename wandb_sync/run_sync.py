@@ -42,7 +42,9 @@ from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
 import wandb_sync.files as files
-from wandb_sync.batching import BATCH_BYTES
+import wandb_sync.protocol as protocol
+import wandb_sync.refusal as refusal
+from wandb_sync.batching import BatchSize
 from wandb_sync.checkpoint import (
     Checkpoint,
     CheckpointFile,
@@ -59,7 +61,7 @@ from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, first_run, peek
+from wandb_sync.segments import Peek, peek, run_record
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -67,11 +69,12 @@ from wandb_sync.transport.stoppable import Stoppable
 
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
-SMALLEST_BATCH_BYTES = 64 << 10  # how far a server (or the proxy before it) may press us with 413
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
+SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
@@ -88,6 +91,10 @@ class RunOptions(NamedTuple):
         mark: Whether the `.synced` marker is written.
         state_dir: Where the syncer's own files go; None: beside the log.
         dry_run: Whether nothing is to be written, not even beside the log.
+        on_deleted: What becomes of a run that was deleted on the server: "fail", "skip" or "new-id".
+        failed: Whether only runs are wanted that the server has refused before.
+        all_destinations: Keys of all destinations that the log is to arrive at before it is marked; none:
+            this one.
     """
 
     target: Target = Target()
@@ -98,6 +105,9 @@ class RunOptions(NamedTuple):
     mark: bool = True
     state_dir: Optional[Path] = None
     dry_run: bool = False
+    on_deleted: str = "fail"
+    failed: bool = False
+    all_destinations: Tuple[str, ...] = ()
 
 
 class Others(NamedTuple):
@@ -129,10 +139,15 @@ class _StartAgain(Exception):
     """The server does not have what the checkpoint says it has."""
 
 
+class _Deleted(RejectedError):
+    """The server does not know the run any more, and nobody wants it to be made again."""
+
+
 class RunSync:
     """One run.  Not safe for threads.
 
     Attributes:
+        options: How it is synced.
         others: The other segments of the run; may be exchanged at any time, by any thread.
     """
 
@@ -148,6 +163,7 @@ class RunSync:
         first: Optional[Peek] = None,
         others: Others = Others(),
         leases: Optional[List[Lease]] = None,
+        batch: Optional[BatchSize] = None,
         stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -159,13 +175,14 @@ class RunSync:
             first: What the log's first records say, if somebody has looked already.
             others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
+            batch: What is known of the size of posts.
             stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
         self._stop = stop or threading.Event()
         self._transport = Stoppable(transport, self._stop)
         self._base_url = base_url
-        self._options = options
+        self.options = options
         self._structured_console = structured_console
         self._emit = emit
         self._leases = leases if leases is not None else []
@@ -174,8 +191,11 @@ class RunSync:
         self._held: List[Lease] = []
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
+        self._target = options.target
+        self._refused: Optional[refusal.Refusal] = None
+        self._was_looked_up = False  # what the server has refused
         self.others = others
-        self._batch_bytes = BATCH_BYTES
+        self._batch = batch or BatchSize()
         self._reset()
 
     def _reset(self) -> None:
@@ -228,13 +248,16 @@ class RunSync:
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         if self._session is None:
-            if not self._options.include_synced:
+            refused = self._look_up_refusal()
+            if refused is not None:
+                return refused
+            if not self.options.include_synced:
                 self._refuse_a_shorter_log()
             done = self._done_before()
             if done is None:
                 self._take_lease()
                 done = self._done_before()  # another syncer may have been about to be ready
-            if done is not None and self._options.include_synced:
+            if done is not None and self.options.include_synced:
                 self._again = True
             elif done is not None:
                 return done
@@ -245,28 +268,102 @@ class RunSync:
             except _StartAgain:
                 self._again = True
             except RejectedError as error:
-                if error.status != 413 or self._batch_bytes <= SMALLEST_BATCH_BYTES:
-                    raise
-                self._batch_bytes //= 4
-                self._emit("smaller_batches", {"log": self.log.shown, "n_bytes": self._batch_bytes})
+                if error.status == 413 and self._batch.can_shrink:
+                    self._batch.too_large()
+                    self._emit("smaller_batches", {"log": self.log.shown, "n_bytes": self._batch.n_bytes})
+                else:
+                    skipped = self._refuse(error)
+                    if skipped is not None:
+                        return skipped
             self._close_log()
+
+    # ---- what the server has refused
+
+    @property
+    def _refusal_path(self) -> Path:
+        """The place of the refusal, under the id that the log has, or that the user gave."""
+        target = self.options.target
+        return self._destination_of(target).file(self._cars.refused)
+
+    def _look_up_refusal(self) -> Optional[Outcome]:
+        """See what the server said before; return an outcome if that is not to be asked again."""
+        if self._was_looked_up:
+            return None
+        self._was_looked_up = True
+        self._refused = found = refusal.read(self._refusal_path)
+        if found is not None and found.goes_on_as:
+            self._target = self._target._replace(run_id=found.goes_on_as)
+            if not self.options.failed:
+                return None
+        if self.options.failed and (found is None or found.goes_on_as):
+            return Outcome(self.log, Status.SKIPPED, "was not refused")
+        options = self.options
+        is_listed = options.failed and options.dry_run
+        is_wanted = options.failed or options.include_synced or self.log.is_named
+        if found is None or (is_wanted and not is_listed):
+            return None
+        said = f"{found.reason} ({found.when}, {found.n_tries} times)"
+        if found.was_deleted and options.on_deleted == "skip":
+            return Outcome(self.log, Status.SKIPPED, f"deleted on the server: {said}")
+        if found.was_deleted and options.on_deleted == "new-id":
+            return None
+        return Outcome(self.log, Status.REFUSED, said, RejectedError.exit_code)
+
+    def _refuse(self, error: RejectedError) -> Optional[Outcome]:
+        """Keep what the server said; return an outcome if that is none to be told as a failure.
+
+        Returns:
+            None: the run is to be uploaded under a new id.
+
+        Raises:
+            RejectedError: The error, as it came.
+        """
+        if self.options.dry_run or not refusal.is_for_good(error):
+            raise error
+        is_deleted = isinstance(error, _Deleted) or refusal.was_deleted(error, is_open=self._is_open)
+        n_tries = self._refused.n_tries + 1 if self._refused is not None else 1
+        key = self._destination_of(self.options.target).key
+        said = refusal.Refusal(key, error.message, error.status, n_tries, self._now_s(), is_deleted)
+        if is_deleted and self.options.on_deleted == "new-id" and n_tries <= MAX_NEW_IDS:
+            again = "" if n_tries == 1 else f"-{n_tries}"
+            base = self.options.target.run_id or (self._first.run_id if self._first else "")
+            said = said._replace(goes_on_as=f"{base}-again{again}")
+            self._target = self._target._replace(run_id=said.goes_on_as)
+            self._emit("run_deleted", {"log": self.log.shown, "goes_on_as": said.goes_on_as})
+        self._refused = said
+        with contextlib.suppress(SyncError):  # a disk that is full must not hide what the server said
+            refusal.write(self._refusal_path, said)
+        if said.goes_on_as:
+            return None
+        if is_deleted and self.options.on_deleted == "skip":
+            return Outcome(self.log, Status.SKIPPED, f"deleted on the server: {error.message}")
+        raise error
+
+    def _arrived(self) -> None:
+        """Forget what the server had refused, now that it has taken the run."""
+        if self._refused is not None and not self._refused.goes_on_as and not self.options.dry_run:
+            refusal.forget(self._refusal_path)
+            self._refused = None
 
     # ---- is there anything to do
 
     @property
     def _destination(self) -> Destination:
         assert self._first is not None
-        target = self._options.target
+        return self._destination_of(self._target)
+
+    def _destination_of(self, target: Target) -> Destination:
+        assert self._first is not None
         return Destination(self._base_url, target.entity, target.project, target.run_id or self._first.run_id)
 
     def _done_before(self) -> Optional[Outcome]:
         """Return an outcome if it is known without a request that there is nothing to do."""
         with contextlib.suppress(LogError, CheckpointMismatch):
-            entry = CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+            entry = CheckpointFile(self._cars.checkpoint, self._destination).load(self.log.path)
             if entry is not None:
                 if not entry.is_complete or entry.identity.offset < self._whole_records_end(entry.identity):
                     return None
-                if entry.session.get("step_policy") != self._options.wishes.step_policy:
+                if entry.session.get("step_policy") != self.options.wishes.step_policy:
                     return None
                 if any(self._has_grown(side, entry) for side in self._find_sides().values()):
                     return None
@@ -287,7 +384,7 @@ class RunSync:
     def _refuse_a_shorter_log(self) -> None:
         """A log that was cut has lost its exit record, and would end a run as killed that is finished."""
         try:
-            CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+            CheckpointFile(self._cars.checkpoint, self._destination).load(self.log.path)
         except LogShrank:
             raise
         except CheckpointMismatch:
@@ -315,16 +412,22 @@ class RunSync:
             return reader.position
 
     def _take_lease(self) -> None:
-        """Take the lease; with a state directory also the one beside the log, where others look for it."""
-        if self._held or self._options.dry_run:
+        """Take the lease for the destination.
+
+        With a state directory also the one beside the log, where others look for it.
+        """
+        if self._held or self.options.dry_run:
             return
-        beside = Lease(sidecars(self.log).lease)
-        if beside.path != self._cars.lease:
+        shared = sidecars(self.log).lease
+        Lease(shared).check()  # of an older syncer, which has one for all destinations
+        beside = Lease(self._destination.file(shared))
+        mine = Lease(self._destination.file(self._cars.lease))
+        if beside.path != mine.path:
             if os.access(self.log.directory, os.W_OK):
                 self._hold(beside)
             else:
                 beside.check()
-        self._hold(Lease(self._cars.lease))
+        self._hold(mine)
 
     def _hold(self, lease: Lease) -> None:
         lease.acquire()
@@ -353,7 +456,7 @@ class RunSync:
                 self._note_loss(session, event, side)
         if session.run is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
-        ended = session.exit_code is not None or self._options.finish
+        ended = session.exit_code is not None or self.options.finish
         if not ended and self.others.read_until:
             missing = self.others.read_until - session.offset
             if missing > 0 and size(self.log.path) < self.others.read_until:
@@ -362,7 +465,7 @@ class RunSync:
                 return self._outcome(session, Status.RUNNING, reason)
             ended = True
         if not ended:
-            ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
+            ended = has_ended(self.log.path, session.run, self.options.assume_dead_after_s, self._now_s())
         if ended and self._parts and not self._all_said:
             ended = False  # a process that has side logs is at work
         if not ended:
@@ -385,7 +488,7 @@ class RunSync:
         for part, event in join(self._parts, self._now_s() - SETTLED_AFTER_S):
             yield part.id, event
         self._all_said = (
-            self._options.finish
+            self.options.finish
             or self.others.read_until > 0
             or all([self._has_ended(part, session) for part in self._parts])
         )
@@ -403,7 +506,7 @@ class RunSync:
         if not fresh:
             return
         if not self._parts:
-            first = first_run(self.log.path)[0]
+            first = run_record(self.log.path)
             assert first is not None
             limit = self.others.read_until
             self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
@@ -422,7 +525,7 @@ class RunSync:
         found: Dict[str, _Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = first_run(Path(path))[0]
+            run = run_record(Path(path))
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
             found[run.writer.id] = _Side(Path(path), run)
@@ -438,7 +541,7 @@ class RunSync:
             return True
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
-            record = first_run(other.path)[0]
+            record = run_record(other.path)
             begins += [_seconds(record.start_time)] if record is not None else []
         began = _seconds(side.start_time)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
@@ -450,20 +553,19 @@ class RunSync:
         if source.exit_code is not None or part.has_exit(source.offset):
             return True
         path = Path(part.reader.path)
-        return has_ended(path, run, self._options.assume_dead_after_s, self._now_s())
+        return has_ended(path, run, self.options.assume_dead_after_s, self._now_s())
 
     def _begin(self) -> None:
         """Restore the session from the checkpoint, or begin at the begin."""
-        self._checkpoints = CheckpointFile(self._cars.checkpoint)
+        self._checkpoints = CheckpointFile(self._cars.checkpoint, self._destination)
         if self._checkpoints.was_damaged:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": "it is damaged"})
-        destination = self._destination
         entry: Optional[Checkpoint] = None
         try:
-            entry = None if self._again else self._checkpoints.load(destination, self.log.path)
+            entry = None if self._again else self._checkpoints.load(self.log.path)
         except CheckpointMismatch as error:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
-        target, wishes = self._options.target, self._options.wishes
+        target, wishes = self._target, self.options.wishes
         policy = entry.session.get("step_policy", wishes.step_policy) if entry is not None else ""
         if entry is not None and policy != wishes.step_policy:
             if policy == "keep" and entry.session["n_late"]:
@@ -474,17 +576,17 @@ class RunSync:
             entry = None  # rows go to other places now
         self._kept = entry
         if entry is None:
-            self._checkpoints.discard(destination)
+            self._checkpoints.discard()
         if entry is None or not entry.session:
             session = Session(
                 target,
                 wishes,
                 starting_step=_starting_step(self._cars.syncstate),
-                batch_bytes=self._batch_bytes,
+                batch_bytes=self._batch.n_bytes,
                 previous=self._previous_place(),
             )
         else:
-            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch_bytes)
+            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch.n_bytes)
         if entry is not None:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
@@ -533,10 +635,10 @@ class RunSync:
         if log == self.log:
             sides = list(self._find_sides().values())
         else:
-            runs = [(Path(path), first_run(Path(path))[0]) for path in side_logs(log.path)]
+            runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
             sides = [_Side(path, run) for path, run in runs if run is not None]
         with contextlib.ExitStack() as stack:
-            first = first_run(log.path)[0]
+            first = run_record(log.path)
             parts = []
             for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
                 if ends is None or ends.get(id):
@@ -560,6 +662,7 @@ class RunSync:
         if session.wants_console_form:
             session.structured_console = self._structured_console()
         self._drive(session.flush(self._unreported))
+        session.batch_bytes = self._batch.n_bytes
         self._unreported = []
         self._save(session, is_complete=False)
         self._progress(session)
@@ -576,17 +679,22 @@ class RunSync:
         if self._is_open or session.run is None:
             return
         before = session.bucket
+        if before is not None and self.options.on_deleted == "skip" and not self.options.dry_run:
+            where = (before.entity, before.project, before.name)
+            answer = self._transport.send(protocol.run_resume_status(*where))
+            if protocol.read_resume_status(answer) is None:
+                raise _Deleted(f"the server does not know run {before.name} any more", status=404)
         self._drive(session.open())
         self._is_open = True
         now = session.bucket
         assert now is not None
         is_another = before is not None and (now.inserted or now[:4] != before[:4])
-        if is_another and not self._options.dry_run:  # which has no server that could know the run
+        if is_another and not self.options.dry_run:  # which has no server that could know the run
             self._emit(
                 "checkpoint_discarded", {"log": self.log.shown, "reason": "the server has another run"}
             )
             raise _StartAgain
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._emit(
                 "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
             )
@@ -612,6 +720,7 @@ class RunSync:
         if before_end is not None:
             before_end["place"] = list(session.place)
         self._save(session, is_complete=True, state=before_end, lacks=lacks)
+        self._arrived()
         self._progress(session)
         return self._judge(session, lacks)
 
@@ -619,7 +728,7 @@ class RunSync:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
         if lacks:
             return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
-        if not self._options.wishes.console:
+        if not self.options.wishes.console:
             return self._outcome(session, Status.UPLOADED, "without its console output: --skip-console")
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
@@ -627,12 +736,12 @@ class RunSync:
         if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._write_receipt(session)
         return self._outcome(session, Status.SYNCED, "; ".join(notes))
 
     def _n_left_out(self, session: Session) -> int:
-        return session.n_late if self._options.wishes.step_policy == "drop" else 0
+        return session.n_late if self.options.wishes.step_policy == "drop" else 0
 
     def _lacks(self, session: Session) -> List[str]:
         """Return what is missing on the server, in words."""
@@ -667,7 +776,7 @@ class RunSync:
         return lacks
 
     def _n_left_beside(self, session: Session) -> int:
-        """Count the records of side logs that came too late: this segment has no place for them."""
+        """Count what came into side logs when the lines of this segment had no place for it any more."""
         if not self._is_closed_to_sides:
             return 0
         n_records = 0
@@ -695,8 +804,8 @@ class RunSync:
     def _checkpoint_of(self, log: Log) -> Optional[Checkpoint]:
         """Return what is known of another segment's upload."""
         with contextlib.suppress(LogError, CheckpointMismatch, CheckpointUnreadable):
-            checkpoints = CheckpointFile(sidecars(log, self._options.state_dir).checkpoint)
-            return checkpoints.load(self._destination, log.path)
+            shared = sidecars(log, self.options.state_dir).checkpoint
+            return CheckpointFile(shared, self._destination).load(log.path)
         return None
 
     # ---- files
@@ -726,7 +835,7 @@ class RunSync:
                 return
             self._open(session)
             assert session.bucket is not None
-            self._files_saved_s = self._now_s()
+            self._files_saved_s = time.monotonic()
             try:
                 refused = files.upload(self._transport, session.bucket, sources, self._file_arrived)
             except BaseException:
@@ -737,9 +846,9 @@ class RunSync:
     def _file_arrived(self, source: files.Source) -> None:
         self._uploaded[source.path] = source.stamp
         self._unreported.append(source.path)
-        if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
+        if time.monotonic() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
     def _console_source(self, session: Session, stack: contextlib.ExitStack) -> List[files.Source]:
@@ -776,7 +885,7 @@ class RunSync:
         state: Optional[Dict[str, Any]] = None,
         lacks: Sequence[str] = (),
     ) -> None:
-        if self._options.dry_run:
+        if self.options.dry_run:
             return
         assert self._checkpoints is not None
         self._check_lease()
@@ -793,7 +902,7 @@ class RunSync:
             is_complete=is_complete,
             sides=self._identities,
         )
-        self._checkpoints.save(self._destination, self._kept)
+        self._checkpoints.save(self._kept)
 
     def _identified(self, side: _Side, offset: int) -> Dict[str, Any]:
         known = self._identities.get(side.id)
@@ -801,22 +910,21 @@ class RunSync:
 
     def _save_files(self) -> None:
         """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
-        self._files_saved_s = self._now_s()
-        if self._options.dry_run or not self._uploaded:
+        self._files_saved_s = time.monotonic()
+        if self.options.dry_run or not self._uploaded:
             return
         assert self._checkpoints is not None
         nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], [], False)
         self._kept = (self._kept or nothing)._replace(files=self._uploaded, unreported=self._unreported)
-        self._checkpoints.save(self._destination, self._kept)
+        self._checkpoints.save(self._kept)
 
     def _write_receipt(self, session: Session) -> None:
-        receipts = read_receipts(self._cars.receipt)
-        log = {"name": self.log.path.name, "offset": session.offset, **_checked(self.log.path)}
+        log = {"name": self.log.path.name, "offset": session.offset, **checksum(self.log.path)}
         sides = {
-            side.path.name: {"offset": session.side(side.id).offset, **_checked(side.path)}
+            side.path.name: {"offset": session.side(side.id).offset, **checksum(side.path)}
             for side in self._sides.values()
         }
-        receipts[self._destination.key] = {
+        receipt = {
             "url": self._url(session),
             "log": log,
             "sides": sides,
@@ -825,14 +933,30 @@ class RunSync:
             "exit_code": session.exit_code,
             "synced_at": self._now_s(),
         }
-        body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
-        replace_file(self._cars.receipt, sealed(body))
-        if self._options.mark:
-            self._cars.synced.touch()
+        with self._shared_files():
+            receipts = {**read_receipts(self._cars.receipt), self._destination.key: receipt}
+            body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
+            replace_file(self._cars.receipt, sealed(body))
+            if self.options.mark and all(key in receipts for key in self.options.all_destinations):
+                self._cars.synced.touch()
+
+    @contextlib.contextmanager
+    def _shared_files(self) -> Iterator[None]:
+        """Keep the files that all destinations share to ourselves, for a moment."""
+        until_s = time.monotonic() + SHARED_FILES_S
+        while True:
+            try:
+                with Lease(self._cars.lease):
+                    yield
+                return
+            except LeaseHeld:
+                if time.monotonic() > until_s:
+                    raise
+            self._stop.wait(0.05)
 
     def _keep_syncstate(self, session: Session) -> None:
         """Write where the run went on, as wandb does and reads it."""
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             state = {
                 "starting_step": session.starting_step,
                 "starting_runtime": int(session.runtime_s * 1000),
@@ -847,6 +971,8 @@ class RunSync:
             while True:
                 request = steps.send(response)  # type: ignore[arg-type]  # None starts it
                 response = self._transport.send(request)
+                if request.operation == protocol.FILE_STREAM:
+                    self._batch.took(request.n_bytes, response.took_s)
         except StopIteration:
             pass
 
@@ -880,7 +1006,7 @@ class RunSync:
             "files": len(self._uploaded),
             "console_lines": session.console.n_lines,
         }
-        if self._options.dry_run:
+        if self.options.dry_run:
             counts["rows"] -= self._n_rows_before
             return Outcome(self.log, Status.PLANNED, reason, exit_code, counts=counts)
         if status is Status.RUNNING:
@@ -888,8 +1014,8 @@ class RunSync:
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
 
 
-def checksum(path: Path) -> Tuple[int, int]:
-    """Return size and crc32 of a log; of a compressed one, those that it had.
+def checksum(path: Path) -> Dict[str, int]:
+    """Return what tells whether a log is still the same, as receipts have it; compressed or not.
 
     Raises:
         OSError, LogError: It cannot be read.
@@ -899,12 +1025,6 @@ def checksum(path: Path) -> Tuple[int, int]:
         while piece := file.read_at(n_bytes, 1 << 20):
             crc32 = zlib.crc32(piece, crc32)
             n_bytes += len(piece)
-    return n_bytes, crc32
-
-
-def _checked(path: Path) -> Dict[str, int]:
-    """Return what tells whether a log is still the same; as receipts have it."""
-    n_bytes, crc32 = checksum(path)
     return {"file_n_bytes": n_bytes, "crc32": crc32}
 
 

@@ -10,19 +10,57 @@ import contextlib
 import math
 import os
 import time
+import zlib
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from wandb.errors import Error, TransientError, UsageError
-from wandb.transaction_log.log_file import on_disk, status
+from wandb.transaction_log.log_file import on_disk, size, status
 from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
-from wandb_sync.run_sync import Others, RunSync, is_damaged
-from wandb_sync.segments import NOTHING, Peek, name, peek, place
+from wandb_sync.run_sync import Others, RunOptions, RunSync, is_damaged
+from wandb_sync.segments import NOTHING, Peek, peek, place, segment_name
+from wandb_sync.units import Shard
 
 RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
 
-Segments = List[Tuple[Log, Peek, Others]]  # of one run, in order
+OptionsFor = Callable[[Log, Optional[Peek]], Optional[RunOptions]]
+
+
+class Segment(NamedTuple):
+    """A log that has something to do, and how."""
+
+    log: Log
+    first: Peek
+    others: Others
+    options: RunOptions
+
+
+Segments = List[Segment]  # of one run, in order
+
+
+def _size(run: Segments) -> int:
+    n_bytes = 0
+    for segment in run:
+        with contextlib.suppress(OSError):
+            n_bytes += size(segment.log.path)
+    return n_bytes
+
+
+def _name_of(run: Segments) -> Tuple[str, str]:
+    return (run[0].log.directory.name, str(run[0].log.path))
+
+
+# By name is by age: names begin with the time.  Runs of one size stay in that order.
+ORDERS: Mapping[str, Callable[[List[Segments]], List[Segments]]] = {
+    "oldest": lambda runs: sorted(runs, key=lambda run: (run[0].first.started_s, _name_of(run))),
+    "newest": lambda runs: sorted(
+        runs, key=lambda run: (run[-1].first.started_s, _name_of(run)), reverse=True
+    ),
+    "smallest": lambda runs: sorted(sorted(runs, key=_name_of), key=_size),
+    "largest": lambda runs: sorted(sorted(runs, key=_name_of), key=_size, reverse=True),
+    "name": lambda runs: sorted(runs, key=_name_of),
+}
 
 
 class Selection(NamedTuple):
@@ -32,11 +70,22 @@ class Selection(NamedTuple):
         include_online: Whether runs that wandb recorded online are wanted too, if nobody named them.
         include_offline: Whether the others are.
         wanted: Further says yes or no to a log.
+        order: One of ORDERS.
+        shard: Which part of the runs is ours.
+        is_strict: Whether the other parts are left alone; else they come after ours.
     """
 
     include_online: bool = False
     include_offline: bool = True
     wanted: Callable[[Log], bool] = lambda log: True
+    order: str = "oldest"
+    shard: Shard = Shard()
+    is_strict: bool = True
+
+
+def shard_of(first: Peek, count: int) -> int:
+    """Return to which of `count` parts a run belongs: all its segments to the same, on every host."""
+    return zlib.crc32("/".join(first[:3]).encode("utf-8", "surrogatepass")) % count
 
 
 class Chooser:
@@ -45,6 +94,7 @@ class Chooser:
     def __init__(
         self,
         selection: Selection,
+        options_for: OptionsFor,
         state_dir: Optional[Path],
         *,
         live: bool,
@@ -55,11 +105,14 @@ class Chooser:
         """Prepare; nothing is read.
 
         Args:
+            options_for: Says how a log is synced, by what its first records say if they say anything; None:
+                not here.
             state_dir: Where the syncer's own files are, if not beside the logs.
             live, watch: As of the service.
             done: Gets the outcome of logs that have nothing to do.
         """
         self._selection = selection
+        self._options_for = options_for
         self._state_dir = state_dir
         self._live = live
         self._watch = watch
@@ -97,6 +150,8 @@ class Chooser:
             except Error as error:
                 self._done(Outcome(log, Status.FAILED, str(error), error.exit_code))
                 continue
+            if self._options_for(log, seen.first) is None or not self._is_ours(log, seen.first):
+                continue
             if not self._is_wanted(log, seen.first):
                 reason = "recorded online; --include-online syncs it" if log.is_online else "recorded offline"
                 self._done(Outcome(log, Status.SKIPPED, reason))
@@ -105,7 +160,24 @@ class Chooser:
                 self._done(self._without_run(log))
                 continue
             fresh.append(log)
-        return self._runs_of(fresh, busy)
+        return self._in_order(self._runs_of(fresh, busy))
+
+    def _in_order(self, runs: List[Segments]) -> List[Segments]:
+        """Return our part in the order that is wanted, then the others' parts, the next one's first."""
+        runs = ORDERS[self._selection.order](runs)
+        index, count = self._selection.shard
+        return sorted(runs, key=lambda run: (shard_of(run[0].first, count) - index) % count)
+
+    def _is_ours(self, log: Log, first: Optional[Peek]) -> bool:
+        index, count = self._selection.shard
+        if not self._selection.is_strict or count == 1:
+            return True
+        return shard_of(first or NOTHING, count) == index
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other tasks do the same runs, so that it is well if one of them is at work on a run."""
+        return self._selection.shard.of > 1 and not self._selection.is_strict
 
     def _tell_unusable(self, unusable: Sequence[Unusable], are_others: bool) -> None:
         """Say what becomes of paths that mean no run; a watch waits for one to come there."""
@@ -150,9 +222,11 @@ class Chooser:
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(name(log), 0))
+                others = Others(before, after, ends.get(segment_name(log), 0))
                 if log in fresh:
-                    wanted.append((log, firsts[log], others))
+                    options = self._options_for(log, self._seen[log].first)
+                    assert options is not None
+                    wanted.append(Segment(log, firsts[log], others, options))
                 elif log in busy:
                     busy[log].others = others
             if wanted:
@@ -178,7 +252,7 @@ class Chooser:
             if not os.path.exists(on_disk(path)):
                 continue
             other = Log(path.parent.resolve() / path.name, str(path))
-            if other.path == log.path or not sidecars(other, self._state_dir).checkpoint.exists():
+            if other.path == log.path or not sidecars(other, self._state_dir).are_begun():
                 continue
             with contextlib.suppress(Error):
                 seen = Seen()

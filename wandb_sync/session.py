@@ -121,6 +121,7 @@ class Session:
         starting_step: Added to the step of every row.
         n_rows, n_records, n_unreadable: Counted since the log's begin.
         not_uploaded: What we cannot upload -> how often the log has it.
+        batch_bytes: Of lines per post, about; may change at any time.
         is_last: Whether no later segment of the run is known; may change until `finish`.
         n_late: Rows whose step went back.
         n_lost: Records that the recorder had to give up, by its own count.
@@ -166,7 +167,7 @@ class Session:
         self._summary_tree = Summary()  # without the rows that wait in _unfolded
         self._unfolded: Optional[Cut] = None
         self._cutter = Cutter()
-        self._batch_bytes = batch_bytes
+        self.batch_bytes = batch_bytes
         self._known_starting_step = starting_step
         self._earlier_runtime_s = 0.0
         self._is_new = False  # on the server, as far as we have asked
@@ -211,7 +212,7 @@ class Session:
             self._add_any(payload)
         self.n_records += 1
         source.offset = end
-        is_full = self._batch.n_bytes + self._console_bytes >= self._batch_bytes
+        is_full = self._batch.n_bytes + self._console_bytes >= self.batch_bytes
         return self.wants_position or is_full or self._rewind_to is not None
 
     def side(self, id: str) -> Source:

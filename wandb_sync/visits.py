@@ -14,10 +14,11 @@ from typing import Callable, List, Mapping, Optional, Sequence
 
 from wandb.errors import AuthenticationError, Error, Interrupted, LeaseHeld, RejectedError
 import wandb_sync.protocol as protocol
+import wandb_sync.batching as batching
 from wandb_sync.follow import has_ended
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.run_sync import RunOptions, RunSync
+from wandb_sync.run_sync import RunSync
 from wandb_sync.selection import Segments
 from wandb_sync.transport.base import Transport
 
@@ -33,7 +34,6 @@ class Visits:
         self,
         transport: Transport,
         base_url: str,
-        options: RunOptions,
         *,
         live: bool,
         emit: Emit,
@@ -48,41 +48,51 @@ class Visits:
         """
         self._transport = transport
         self._base_url = base_url
-        self._options = options
         self._live = live
         self._emit = emit
         self._stop = stop
         self._features: Optional[Mapping[str, bool]] = None
         self._features_lock = threading.Lock()
+        self._batch = batching.BatchSize()
         self.leases: List[Lease] = []
 
     def group(self, segments: Segments) -> Group:
         """Return the logs of a run, to be visited.  Nothing is read or sent."""
         return Group(
+            segments,
             [
                 RunSync(
                     log,
                     self._transport,
                     self._base_url,
-                    self._options,
+                    options,
                     structured_console=self._structured_console,
                     emit=self._emit,
                     first=first if first.run_id else None,
                     others=others,
                     leases=self.leases,
+                    batch=self._batch,
                     stop=self._stop,
                 )
-                for log, first, others in segments
-            ]
+                for log, first, others, options in segments
+            ],
         )
 
-    def visit(self, group: Group, note: Note) -> None:
-        """Visit the logs of a run in turn, as far as that goes now; what is done is taken off the group."""
+    def visit(self, group: Group, note: Note) -> bool:
+        """Visit the logs of a run in turn, as far as that goes now; what is done is taken off the group.
+
+        Returns:
+            True: it was visited.
+        """
+        self._visit_in_turn(group, note)
+        return True
+
+    def _visit_in_turn(self, group: Group, note: Note) -> None:
         for run in list(group.logs):
             if self._stop.is_set():
                 return
             outcome = self._visit_one(run)
-            if self._live and self._goes_on(outcome):
+            if self._live and self._goes_on(run, outcome):
                 note(outcome, False)
                 if group.waits_for(run):
                     return
@@ -97,18 +107,19 @@ class Visits:
                 group.logs.clear()
                 return
 
-    def _goes_on(self, outcome: Outcome) -> bool:
+    def _goes_on(self, run: RunSync, outcome: Outcome) -> bool:
         """Say whether a log that is followed is to be looked at again."""
         if outcome.status is not Status.EMPTY:
             return outcome.status is Status.RUNNING
-        return not has_ended(outcome.log.path, None, self._options.assume_dead_after_s, time.time())
+        return not has_ended(outcome.log.path, None, run.options.assume_dead_after_s, time.time())
 
     def _visit_one(self, run: RunSync) -> Outcome:
         try:
             return run.visit()
         except Interrupted as error:
             reason = "the next sync goes on from what was acknowledged"
-            return Outcome(run.log, Status.INTERRUPTED, reason, error.exit_code)
+            exit_code = getattr(self._stop, "exit_code", error.exit_code)
+            return Outcome(run.log, Status.INTERRUPTED, reason, exit_code)
         except LeaseHeld as error:
             return Outcome(run.log, Status.LOCKED, str(error), error.exit_code)
         except Error as error:
@@ -134,6 +145,10 @@ class Visits:
         except RejectedError:
             return {}  # an old server, or one behind a proxy that knows its questions by name
 
+    def close(self) -> None:
+        """Release the connections."""
+        self._transport.close()
+
     def keep_leases(self, stop: threading.Event) -> None:
         """Renew the leases until told to stop; for a thread of its own."""
         while not stop.wait(RENEW_EVERY_S):
@@ -147,11 +162,21 @@ Note = Callable[[Outcome, bool], None]  # an outcome, and whether it is the last
 
 
 class Group:
-    """The logs of one run that are still to be synced, in order."""
+    """The logs of one run that are still to be synced, in order.
 
-    def __init__(self, logs: Sequence[RunSync]) -> None:
+    Attributes:
+        is_away: Whether another process visits them.
+    """
+
+    def __init__(self, segments: Segments, logs: Sequence[RunSync]) -> None:
+        self._segments = segments
         self.logs: List[RunSync] = list(logs)
-        self.due_s = 0.0  # monotonic
+        self.is_away = False
+
+    def segments(self) -> Segments:
+        """Return what is left, with what is known by now of the run's other segments."""
+        others = {run.log: run.others for run in self.logs}
+        return [s._replace(others=others[s.log]) for s in self._segments if s.log in others]
 
     def waits_for(self, run: RunSync) -> bool:
         """Say whether there are logs that have to wait until `run` is through."""

@@ -111,7 +111,7 @@ class Killer:
         )
 
     def kill(self, place: Path, settings: str, victim: int) -> int:
-        """Run the program in a directory and kill it at an instruction; returns how it ended, as `os.wait`."""
+        """Run the program in a directory and kill it at an instruction; returns the end, as `os.wait`."""
         place.mkdir()
         assert self._process.stdin is not None and self._process.stdout is not None
         print(json.dumps([str(place), settings, victim]), file=self._process.stdin, flush=True)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from log_builder import LogBuilder, everything
 from simulated_server import Answer, Cut, SimulatedServer
 
-from wandb_sync import run_sync
+from wandb_sync import batching
 from wandb_sync.batching import HISTORY
-from wandb_sync.checkpoint import CheckpointFile
+from wandb_sync.checkpoint import CheckpointFile, Destination
 from wandb_sync.outcomes import Report, Status
 from wandb_sync.run_sync import RunOptions
 from wandb_sync.service import Service
@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_sync, "BATCH_BYTES", BATCH_BYTES)
+    monkeypatch.setattr(batching, "BATCH_BYTES", BATCH_BYTES)
 
 
 class _Server(SimulatedServer):
@@ -145,11 +145,11 @@ def test_the_checkpoint_never_stands_past_what_was_acknowledged(
     saved: List[Tuple[int, int]] = []
     save = CheckpointFile.save
 
-    def spy(self: CheckpointFile, destination: Any, checkpoint: Any) -> None:
+    def spy(self: CheckpointFile, checkpoint: Any) -> None:
         rows = checkpoint.session["n_rows"]
         held = len(server.run("all").lines.get(HISTORY, {}))
         saved.append((rows, held))
-        save(self, destination, checkpoint)
+        save(self, checkpoint)
 
     monkeypatch.setattr(CheckpointFile, "save", spy)
     sync(server, log)
@@ -178,7 +178,8 @@ def test_nothing_is_called_synced_while_anything_is_refused(tmp_path: Path) -> N
 def test_a_checkpoint_that_is_lost_damaged_or_stale_costs_no_data(tmp_path: Path) -> None:
     log = everything(tmp_path, n_rows=100)
     wanted, n_requests = clean_state(log)
-    checkpoint = log.path.with_name(log.path.name + ".checkpoint")
+    destination = Destination("http://simulated", "", "", "all")
+    checkpoint = destination.file(log.path.with_name(log.path.name + ".checkpoint"))
     for harm in ("lost", "damaged", "stale"):
         server = _Server()
         server.kill_at = {3: True}

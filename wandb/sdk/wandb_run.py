@@ -824,6 +824,9 @@ class Run:
             termlog("Run summary:")
             for line in lines[:MAX_SUMMARY_LINES]:
                 termlog(line)
+        if not os.path.exists(path):
+            termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")
+            return
         termlog("You can sync this run to the cloud by running:")
         termlog(f"wandb sync {path}")
 

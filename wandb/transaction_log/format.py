@@ -34,6 +34,7 @@ LAST = 4
 
 LOG_SUFFIX = ".wandb"
 SIDE_MARK = ".side-"  # between the name of a run's log and the id of a side log
+
 # The compressed form of a log that is closed: see "The compressed form" in the spec.
 COMPRESSED_SUFFIX = ".zst"
 FRAME_BYTES = 16 * BLOCK_BYTES

@@ -20,6 +20,7 @@ from wandb.errors import UsageError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
 from wandb_sync import batching, run_sync, segments, service as service_module, visits
+from wandb_sync.checkpoint import Destination
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
 from wandb_sync.run_sync import RunOptions
@@ -40,6 +41,14 @@ def sync(server: SimulatedServer, *paths: Path, events: Any = None, **options: A
     return service.run([str(path) for path in paths])
 
 
+DESTINATION = Destination("http://simulated", "", "", "abc")
+
+
+def lease_of(log: LogBuilder) -> Path:
+    """Where whoever syncs a log to the server of these tests keeps his lease."""
+    return DESTINATION.file(log.path.with_name(log.path.name + ".lease"))
+
+
 def statuses(report: Report) -> Dict[str, Status]:
     return {outcome.log.path.name: outcome.status for outcome in report.outcomes}
 
@@ -51,7 +60,7 @@ def server() -> SimulatedServer:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_sync, "BATCH_BYTES", 3000)
+    monkeypatch.setattr(batching, "BATCH_BYTES", 3000)
 
 
 # ---- one run
@@ -634,7 +643,7 @@ def test_trouble_that_all_runs_have_is_the_exit_code(
 
 def test_a_run_that_somebody_else_syncs_is_left_to_him(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).rows(1).exit(0)
-    with Lease(log.path.with_name(log.path.name + ".lease")):
+    with Lease(lease_of(log)):
         report = sync(server, log.directory)
     assert [o.status for o in report.outcomes] == [Status.LOCKED] and report.exit_code == 9
     assert server.requests == []
@@ -654,7 +663,7 @@ def test_a_lease_is_renewed_while_the_run_is_uploaded(
 ) -> None:
     monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(1).exit(0)
-    lease = log.path.with_name(log.path.name + ".lease")
+    lease = lease_of(log)
     seen: List[bool] = []
 
     def wait(operation: str, n: int) -> None:
@@ -672,9 +681,9 @@ def test_whoever_finds_his_lease_taken_over_sends_no_more(
 ) -> None:
     monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(300).exit(0)
-    lease = log.path.with_name(log.path.name + ".lease")
+    lease = lease_of(log)
     service = Service(server, server.base_url)
-    checkpoint = log.path.with_name(log.path.name + ".checkpoint")
+    checkpoint = DESTINATION.file(log.path.with_name(log.path.name + ".checkpoint"))
     before: List[bytes] = []
     noticed: List[bool] = []
 
@@ -697,7 +706,7 @@ def test_with_a_state_directory_lease_and_marker_beside_the_log_count_too(
 ) -> None:
     log = LogBuilder(tmp_path / "w").rows(1).exit(0)
     (tmp_path / "state").mkdir()
-    beside = log.path.with_name(log.path.name + ".lease")
+    beside = lease_of(log)
     for can_write in (True, False):
         with monkeypatch.context() as patch:
             patch.setattr(run_sync.os, "access", lambda path, mode: can_write)
