@@ -238,12 +238,6 @@ def _is_side_directory(path: Path) -> bool:
     return _SIDE_DIRECTORY.match(path.name) is not None
 
 
-def logs_in(directory: Path) -> Set[Path]:
-    """Return the logs of a directory by their plain names, whichever form they are in."""
-    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
-    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
-
-
 def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
     """Return the directories of side logs whose main logs are not among `logs`."""
     main = {log.name for log in logs}
@@ -258,6 +252,12 @@ def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
                 if names - main:
                     found.append(Unusable(str(path), reason, None))
     return found
+
+
+def logs_in(directory: Path) -> Set[Path]:
+    """Return the logs of a directory by their plain names, whichever form they are in."""
+    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
+    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
 
 
 def _directories(directory: Path) -> Iterator[Path]:
