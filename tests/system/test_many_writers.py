@@ -537,3 +537,34 @@ run.finish()
     side.write_bytes(content)
     synced(tmp_path, mock_server, "--clean", "--clean-old-hours", "0", "--clean-force")
     assert not side.exists()
+
+
+STORM = """
+import wandb.sdk.wandb_init
+begin = time.time() + 2
+def rank(number):
+    time.sleep(max(0, begin - time.time()))  # all in the same second, most in the same millisecond
+    run = start(id="storm", mode=sys.argv[1])
+    for n in range(5):
+        run.log({"rank": number, "n": n})
+    open("ready.%d" % number, "w").close()
+    while len([name for name in os.listdir() if name.startswith("ready.")]) < 64:
+        time.sleep(0.05)
+    run.finish()
+ended(*[fork(rank, number) for number in range(64)])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode, n_runs", [("shared", 1), ("offline", 64)])
+def test_64_ranks_that_begin_in_the_same_second_under_one_id(
+    mode: str, n_runs: int, tmp_path: Path, live_mock_server: ServerProcess
+) -> None:
+    finished(program(tmp_path, STORM, mode, WANDB_SILENT="true"))
+    synced(tmp_path, live_mock_server)
+    runs = [live_mock_server.run("local", "p", run["id"]) for run in live_mock_server.runs()]
+    assert len(runs) == n_runs and "storm" in [run["id"] for run in runs]
+    rows = [row for run in runs for row in rows_of(run)]
+    assert sorted((row["rank"], row["n"]) for row in rows) == [(k, n) for k in range(64) for n in range(5)]
+    for run in runs:
+        assert len({row["rank"] for row in rows_of(run)}) == 64 // n_runs

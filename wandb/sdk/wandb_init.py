@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from time import time
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
@@ -230,9 +230,13 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
     if is_about_a_run or was_requeued():
         from wandb.sdk import wandb_resume  # most runs begin at nothing
 
-        if settings._shared and settings.run_id and wandb_resume.is_recorded(settings):
-            return _begin_beside(settings, settings.run_id)
-        beginning = wandb_resume.begin(settings, termwarn, setup.n_auto_runs)
+        told: List[str] = []
+        beginning = wandb_resume.begin(settings, told.append, setup.n_auto_runs)
+        is_other = bool(beginning and settings.run_id and beginning.run_id != settings.run_id)
+        if settings._shared and settings.run_id and is_other:
+            return _begin_beside(settings, settings.run_id)  # another process has the main log
+        for text in told:
+            termwarn(text)
     beginning = beginning or Beginning("")
     is_named = bool(beginning.run_id)
     while True:

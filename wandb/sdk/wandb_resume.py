@@ -73,15 +73,6 @@ def _is_shared(segment: Segment) -> bool:
     return bool(segment.run.get("writer", {}).get("shared"))
 
 
-def is_recorded(settings: Any) -> bool:
-    """Say whether a process records the run's main log at this moment."""
-    here = segments.find(settings.wandb_dir, settings.run_id)
-    try:
-        return bool(here) and _is_at_work(here[-1], read(here[-1]), settings.resume)
-    except LogError:
-        return False
-
-
 def attached(wandb_dir: str, run: str) -> Tuple[RunDirectory, Dict[str, Any], Earlier, Tuple[Any, ...]]:
     """Find a run that another process records at this moment.
 
