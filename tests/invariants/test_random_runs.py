@@ -433,13 +433,13 @@ def test_one_program_with_everything_in_it(_server: None) -> None:
     runs.fill_the_disk(room=700)
     runs.log(key="b", value=4, times=9)
     runs.kill()
-    runs.rewind(at=6)
+    runs.fork(at=2)
+    runs.log(key="a", value=1, times=4)
+    runs.finish(exit_code=0)
+    runs.rewind(at=1)
     runs.log(key="b", value=-3, times=2)
     runs.kill_the_syncer(at=5, acts=False)
     runs.finish(exit_code=2)
-    runs.fork(at=2)
-    runs.log(key="a", value=1, times=3)
-    runs.finish(exit_code=0)
     runs.teardown()
 
 
