@@ -282,8 +282,9 @@ class RunSync:
             refused = self._look_up_refusal()
             if refused is not None:
                 return refused
-            if not self.options.include_synced:
-                self._refuse_a_shorter_log()
+            if not self.options.include_synced and self._is_shorter_than_before():
+                reason = "the machine has lost the end of the log after it was uploaded"
+                return Outcome(self.log, Status.UPLOADED, f"{reason}; the run goes on in the next segment")
             done = self._done_before()
             if done is None:
                 self._take_lease()
@@ -414,14 +415,24 @@ class RunSync:
             )
         return None
 
-    def _refuse_a_shorter_log(self) -> None:
-        """A log that was cut has lost its exit record, and would end a run as killed that is finished."""
+    def _is_shorter_than_before(self) -> bool:
+        """Whether the log has lost some of what was uploaded, and the run goes on behind what it still has.
+
+        That is what a power cut leaves of a run that was followed while it was recorded.
+
+        Raises:
+            LogShrank: It has, and nobody goes on: a log that was cut has lost its exit record, and would end
+                a run as killed that is finished.
+        """
         try:
             CheckpointFile(self._cars.checkpoint, self._destination).load(self.log.path)
         except LogShrank:
-            raise
+            if not 0 < self.others.read_until <= size(self.log.path):
+                raise
+            return True
         except CheckpointMismatch:
             pass  # another log: it is uploaded from its begin
+        return False
 
     def _is_marked_by_others(self) -> bool:
         """Whether there is a marker, where the syncer's files are or beside the log, and no receipt."""

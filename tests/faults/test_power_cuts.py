@@ -12,11 +12,12 @@ import json
 import os
 import random
 import sys
+import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Set
 
 import pytest
-from log_builder import everything
+from log_builder import LogBuilder, everything
 from power_cut import Disk, Files, put_down, taken_up
 from simulated_server import API_KEY, SimulatedServer
 from system_calls import Call, Descriptor, record
@@ -51,7 +52,9 @@ for number in range(40):
         run.log({"late": number}, step=0)
     if number % 13 == 0:
         time.sleep(0.03)
-time.sleep(0.5)
+backend = run._backend
+while durability == "interval" and backend._interval_sync._synced < backend._writer.end:
+    time.sleep(0.01)  # it comes by itself, how soon depends on the disk
 tell("pause")
 for number in range(40, 45):
     run.log({"part": 1}, commit=False)
@@ -143,7 +146,7 @@ def promised(durability: str, told: List[str]) -> Set[str]:
     """Return what a class of durability promises to be there."""
     if durability == "record" or (durability == "interval" and "finish" in told):
         return set(told) - {"pause"}
-    if durability == "interval" and "pause" in told:  # many intervals long
+    if durability == "interval" and "pause" in told:
         return set(told[: told.index("pause")])
     return set()
 
@@ -211,6 +214,30 @@ def test_a_run_goes_on_from_what_is_there_and_arrives(recorded: Recorded, tmp_pa
 def test_a_run_goes_on_from_very_many_disks(recorded: Recorded, tmp_path: Path) -> None:
     for seed in range(4, 24):
         check_going_on(recorded, 100, seed, tmp_path / str(seed))
+
+
+def test_a_log_that_was_followed_further_than_the_disk_had_it_is_gone_on_with(tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path / "wandb", "x", started_s=int(time.time()) - 100).rows(6)
+    there = log.writer.end
+    log.rows(4)
+    server = SimulatedServer()
+
+    def sync() -> Any:
+        return Service(server, server.base_url, RunOptions(), parallel=1).run([str(tmp_path / "wandb")])
+
+    assert [outcome.status for outcome in sync().outcomes] == [Status.RUNNING]
+    os.truncate(log.path, there)
+    (cut,) = sync().outcomes  # nobody goes on yet: it is said, and the run stays open
+    assert cut.status is Status.FAILED and "is shorter than" in cut.reason and not server.run("x").complete
+    run = wandb.init(mode="offline", dir=tmp_path, id="x", project="p", resume="allow", settings=QUIET)
+    for number in range(6, 12):
+        run.log({"acc": 100 + number})
+    run.finish()
+    for _ in range(2):
+        report = sync()
+        assert report.exit_code == 0 and "has lost the end" in report.outcomes[0].reason
+        assert [row["acc"] for row in server.run("x").history] == [0, 1, 2, 3, 4, 5, *range(106, 112)]
+        assert server.run("x").complete
 
 
 # ---- the syncer's own files

@@ -106,9 +106,6 @@ class Model:
         self.step = step + 1
         self.was_rewound = True
 
-    def fork(self) -> Model:
-        return copy.deepcopy(self)
-
 
 class Killed(BaseException):
     """Ends a sync as SIGKILL would."""
@@ -206,9 +203,9 @@ class Runs(RuleBasedStateMachine):
         self.start(id=self.id, resume="allow", config={"lr": lr})
 
     @precondition(lambda self: not self.is_recording() and self.models and self.model.rows)
-    @rule(data=st.data())
-    def fork(self, data: st.DataObject) -> None:
-        step = data.draw(st.sampled_from([row["_step"] for row in self.model.rows]))
+    @rule(at=st.integers(0, 99))
+    def fork(self, at: int) -> None:
+        step = self.model.rows[at % len(self.model.rows)]["_step"]
         origin = self.id
         self.n_runs += 1
         self.id = f"r{self.n_runs}"
@@ -217,9 +214,9 @@ class Runs(RuleBasedStateMachine):
         self.start(id=self.id, fork_from=f"{origin}?_step={step}")
 
     @precondition(lambda self: not self.is_recording() and self.models and self.model.rows)
-    @rule(data=st.data())
-    def rewind(self, data: st.DataObject) -> None:
-        step = data.draw(st.sampled_from([row["_step"] for row in self.model.rows]))
+    @rule(at=st.integers(0, 99))
+    def rewind(self, at: int) -> None:
+        step = self.model.rows[at % len(self.model.rows)]["_step"]
         self.model.rewind(step)
         self.model.exit_code = None
         self.start(resume_from=f"{self.id}?_step={step}")
@@ -409,6 +406,41 @@ def random_programs(n_programs: int, n_steps: int) -> settings:
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
+
+
+def test_one_program_with_everything_in_it(_server: None) -> None:
+    runs = Runs()
+    runs.begin(lr=1)
+    runs.log(key="a", value=3, times=5)
+    runs.log_at_a_step(key="a", value=9, by=2, commit=None)
+    runs.log_at_a_step(key="b", value=1, by=0, commit=True)
+    runs.log_at_a_step(key="c", value=1, by=-2, commit=None)
+    runs.define(key="a")
+    runs.sync()
+    runs.change_config(key="x", value=4)
+    runs.change_summary(key="s", value=7)
+    runs.log(key="a", value=5, times=2)
+    runs.log_a_part(key="b", value=8)
+    runs.kill()
+    runs.kill_the_syncer(at=3, acts=True)
+    runs.resume(lr=2)
+    runs.log(key="a", value=-1, times=2)
+    runs.fill_the_disk(room=50)
+    runs.log(key="c", value=2, times=20)
+    runs.empty_the_disk()
+    runs.log(key="c", value=3, times=2)
+    runs.sync()
+    runs.fill_the_disk(room=700)
+    runs.log(key="b", value=4, times=9)
+    runs.kill()
+    runs.fork(at=2)
+    runs.log(key="a", value=1, times=4)
+    runs.finish(exit_code=0)
+    runs.rewind(at=1)
+    runs.log(key="b", value=-3, times=2)
+    runs.kill_the_syncer(at=5, acts=False)
+    runs.finish(exit_code=2)
+    runs.teardown()
 
 
 @pytest.mark.long
