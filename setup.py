@@ -15,6 +15,10 @@ EXTRAS = {
     "metrics": ["psutil>=5.9"],
     # Arrays and pictures: what the data types of media are made of.
     "media": ["numpy>=1.20", "pillow>=9"],
+    # `wandb export --to parquet`: the format's own library.
+    "parquet": ["pyarrow>=10"],
+    # `wandb export --to tensorboard`: event files without TensorBoard itself, or TensorFlow.
+    "tensorboard": ["tensorboardX>=2.5"],
     # `config-defaults.yaml`, `WANDB_CONFIG_PATHS` and sweep files are YAML.
     "yaml": ["PyYAML>=5.4"],
 }

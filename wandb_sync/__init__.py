@@ -73,7 +73,7 @@ def sync(
 def read(
     run: Union[str, os.PathLike[str]], *, follow: bool = False, step_policy: str = "drop"
 ) -> RecordedRun:
-    """Return a recorded run as typed records; finished, running, killed or damaged.  See reading.py.
+    """Return a recorded run as typed records; finished, running, killed or damaged.
 
     Args:
         run: A run directory (all segments of its run that lie beside it are read), a .wandb file (only

@@ -145,10 +145,10 @@ def _first_step(path: Path, begin: int, until: int) -> Optional[int]:
 
 def _looks(path: Path, until: int) -> Iterator[int]:
     """Yield where to begin: a little before the end, then further and further, at last 0."""
-    size = min(until, log_size(path)) if until else log_size(path)
+    end = min(until, log_size(path)) if until else log_size(path)
     look_back = _FIRST_LOOK_BYTES
     while True:
-        begin = max(0, size - look_back) // BLOCK_BYTES * BLOCK_BYTES
+        begin = max(0, end - look_back) // BLOCK_BYTES * BLOCK_BYTES
         yield begin
         if begin == 0:
             return

@@ -102,6 +102,9 @@ class RecordedRun:
         earlier: Logs of earlier recordings under the same id, which are no part of it.
         damage: What could not be read so far, by whatever read it.
         n_late: Rows that the last reading left out because their step went back.
+        poll_every_s: How often a followed log is looked at, in seconds; may be changed.
+        wait: Called with that when all that is there was read, and more may come; may be exchanged.
+        tail_bytes: What the last reading found behind the last whole record of the last log.
     """
 
     def __init__(
@@ -110,14 +113,8 @@ class RecordedRun:
         *,
         follow: bool = False,
         step_policy: str = "drop",
-        poll_every_s: float = POLL_EVERY_S,
     ) -> None:
-        """Read nothing yet; see `wandb_sync.read` for the arguments.
-
-        Args:
-            found: As find_run returns it.
-            poll_every_s: How often a followed log is looked at, in seconds.
-        """
+        """Read nothing yet; see `wandb_sync.read` for the arguments.  `found` is as find_run returns it."""
         if step_policy not in STEP_POLICIES:
             raise UsageError(f"step_policy: {step_policy!r} is none of {', '.join(STEP_POLICIES)}")
         if follow and step_policy == "rewind":
@@ -129,11 +126,12 @@ class RecordedRun:
         self.earlier = found.earlier
         self.damage = Damage()
         self.n_late = 0
+        self.tail_bytes = 0
         self._is_one_log = found.is_one_log
         self._follow = follow
         self._policy = step_policy
-        self._poll_every_s = poll_every_s
-        self._sleep = time.sleep
+        self.poll_every_s = POLL_EVERY_S
+        self.wait: Callable[[float], object] = time.sleep
         self._first_runs: Dict[Segment, pb.RunRecord] = {}
         self._facts: Optional[Facts] = None
         self._facts_of: Tuple[Any, ...] = ()
@@ -334,7 +332,8 @@ class RecordedRun:
                 if may_end:
                     break
                 if not has_exit:
-                    self._sleep(self._poll_every_s)
+                    self.wait(self.poll_every_s)
+            self.tail_bytes = reader.tail_bytes
             loss = reader.loss_at_end() if has_exit or self._has_ended(segment) else None
             if loss is not None:
                 yield Loss(loss.n_bytes, loss.reason, loss.offset, decoder.log)

@@ -16,6 +16,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from wandb.errors import LogError, UsageError
 from wandb.transaction_log.format import LOG_SUFFIX
+from wandb.transaction_log.log_file import on_disk, plain_name
 from wandb_sync.discover import Log, default_directory, find
 from wandb_sync.segments import NOTHING, Peek, Segment, in_order, peek, recordings, run_of
 
@@ -44,8 +45,9 @@ def find_run(text: str) -> Found:
         LogError: It cannot be read.
     """
     path = Path(text)
-    if os.path.isfile(path):
-        log = Log(path.resolve(), text, is_named=True)
+    if os.path.isfile(on_disk(path)):
+        real = Path(plain_name(Path(on_disk(path)).resolve()))
+        log = Log(real, plain_name(text), is_named=True)
         return Found([Segment(log, peek(log.path) or NOTHING)], is_one_log=True)
     if os.path.isdir(path):
         logs, _ = find([text])

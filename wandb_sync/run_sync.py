@@ -62,7 +62,7 @@ from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, peek, run_record
+from wandb_sync.segments import Peek, first_run, peek
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -326,9 +326,9 @@ class RunSync:
         if self.options.failed and (found is None or found.goes_on_as):
             return Outcome(self.log, Status.SKIPPED, "was not refused")
         options = self.options
-        if found is None or options.include_synced or self.log.is_named:
-            return None
-        if options.failed and not options.dry_run:
+        is_listed = options.failed and options.dry_run
+        is_wanted = options.failed or options.include_synced or self.log.is_named
+        if found is None or (is_wanted and not is_listed):
             return None
         said = f"{found.reason} ({found.when}, {found.n_tries} times)"
         if found.was_deleted and options.on_deleted == "skip":
@@ -551,7 +551,7 @@ class RunSync:
         if not fresh:
             return
         if not self._parts:
-            first = run_record(self.log.path)
+            first = first_run(self.log.path)[0]
             assert first is not None
             limit = self.others.read_until
             self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
@@ -570,7 +570,7 @@ class RunSync:
         found: Dict[str, _Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = run_record(Path(path))
+            run = first_run(Path(path))[0]
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
             found[run.writer.id] = _Side(Path(path), run)
@@ -586,7 +586,7 @@ class RunSync:
             return True
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
-            record = run_record(other.path)
+            record = first_run(other.path)[0]
             begins += [_seconds(record.start_time)] if record is not None else []
         began = _seconds(side.start_time)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
@@ -680,10 +680,10 @@ class RunSync:
         if log == self.log:
             sides = list(self._find_sides().values())
         else:
-            runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+            runs = [(Path(path), first_run(Path(path))[0]) for path in side_logs(log.path)]
             sides = [_Side(path, run) for path, run in runs if run is not None]
         with contextlib.ExitStack() as stack:
-            first = run_record(log.path)
+            first = first_run(log.path)[0]
             parts = []
             for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
                 if ends is None or ends.get(id):
@@ -820,7 +820,7 @@ class RunSync:
         return lacks
 
     def _n_left_beside(self, session: Session) -> int:
-        """Count what came into side logs when the lines of this segment had no place for it any more."""
+        """Count the records of side logs that came too late: this segment has no place for them."""
         if not self._is_closed_to_sides:
             return 0
         n_records = 0
@@ -879,7 +879,7 @@ class RunSync:
                 return
             self._open(session)
             assert session.bucket is not None
-            self._files_saved_s = self._now_s()
+            self._files_saved_s = time.monotonic()
             try:
                 refused = files.upload(self._transport, session.bucket, sources, self._file_arrived)
             except BaseException:
@@ -890,7 +890,7 @@ class RunSync:
     def _file_arrived(self, source: files.Source) -> None:
         self._uploaded[source.path] = source.stamp
         self._unreported.append(source.path)
-        if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
+        if time.monotonic() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
         if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
@@ -954,7 +954,7 @@ class RunSync:
 
     def _save_files(self) -> None:
         """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
-        self._files_saved_s = self._now_s()
+        self._files_saved_s = time.monotonic()
         if self.options.dry_run or not self._uploaded:
             return
         assert self._checkpoints is not None

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from wandb.errors import LogError
 from wandb.proto import record_pb2
+from wandb.transaction_log.log_file import plain_name
 from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
 from wandb_sync.discover import Log
@@ -91,15 +92,6 @@ def first_run(log: Path) -> Tuple[Optional[record_pb2.RunRecord], bool]:
     return None, is_ours
 
 
-def run_record(log: Path) -> Optional[record_pb2.RunRecord]:
-    """Return the first run record of a log; None if there is none among its first records.
-
-    Raises:
-        LogError: The log cannot be read.
-    """
-    return first_run(log)[0]
-
-
 def peek(log: Path) -> Optional[Peek]:
     """Return what the first records of a log say; None if there is no run record among them.
 
@@ -119,14 +111,14 @@ def peek(log: Path) -> Optional[Peek]:
     )
 
 
-def name(log: Log) -> str:
+def segment_name(log: Log) -> str:
     """Return a log's name as SegmentInfo.previous has it."""
     return f"{log.directory.name}/{log.path.name}"
 
 
 def place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
     """Return what sorts the segments of a run: since when it was rewound last, rows before, begin."""
-    by_name = {name(other): other for other in firsts}
+    by_name = {segment_name(other): other for other in firsts}
     root, seen = log, {log}
     while (before := by_name.get(firsts[root].previous)) is not None and before not in seen:
         seen.add(before)
@@ -145,8 +137,11 @@ def run_of(log: Log) -> List[Segment]:
     if first is None:
         return [Segment(log, NOTHING)]
     firsts = {log: first}
-    for path in sorted(log.directory.parent.glob(f"*/{glob.escape(log.path.name)}")):
-        real = path.resolve()
+    beside = log.directory.parent.glob(f"*/{glob.escape(log.path.name)}*")
+    for path in sorted({Path(plain_name(path)) for path in beside}):
+        real = path.parent.resolve() / path.name
+        if path.name != log.path.name:
+            continue
         if any(real == other.path for other in firsts):
             continue
         with contextlib.suppress(LogError):
@@ -158,7 +153,7 @@ def run_of(log: Log) -> List[Segment]:
 
 def recordings(firsts: Mapping[Log, Peek]) -> List[List[Log]]:
     """Return logs under one id as the recordings that they are (rule 2), the earliest first."""
-    by_name = {name(log): log for log in firsts}
+    by_name = {segment_name(log): log for log in firsts}
     group_of: Dict[Log, List[Log]] = {}
     groups: List[List[Log]] = []
     waiting = sorted(firsts, key=lambda log: (firsts[log].started_s, str(log.path)))
@@ -178,10 +173,10 @@ def in_order(logs: Sequence[Log], firsts: Mapping[Log, Peek]) -> List[Segment]:
     """Return the logs of one recording as segments, in the order of their lines."""
     ordered = sorted(logs, key=lambda log: place(log, {other: firsts[other] for other in logs}))
     ends = {firsts[log].previous: firsts[log].previous_end for log in ordered}
-    names = {name(log) for log in ordered}
+    names = {segment_name(log) for log in ordered}
     found = []
     for log in ordered:
         first = firsts[log]
         lacks = first.previous if first.previous not in names else ""
-        found.append(Segment(log, first, ends.get(name(log), 0), lacks))
+        found.append(Segment(log, first, ends.get(segment_name(log), 0), lacks))
     return found

@@ -17,7 +17,7 @@ from wandb.transaction_log.log_file import is_there, on_disk, size, status
 from wandb_sync.discover import Log, Unusable, directories_by_run, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, RunOptions, RunSync, is_damaged
-from wandb_sync.segments import NOTHING, Peek, name, peek, place
+from wandb_sync.segments import NOTHING, Peek, peek, place, segment_name
 from wandb_sync.units import Shard
 
 OptionsFor = Callable[[Log, Optional[Peek]], Optional[RunOptions]]
@@ -182,23 +182,23 @@ class Chooser:
             return True
         return shard_of(first or NOTHING, count) == index
 
-    def is_left_to_others(self, log: Log) -> bool:
-        """Say whether a log belongs to somebody else's part, so that it is well if he is at work on it."""
-        index, count = self._selection.shard
-        seen = self._seen.get(log)
-        return seen is not None and shard_of(seen.first or NOTHING, count) != index
+    @property
+    def is_shared(self) -> bool:
+        """Whether other tasks do the same runs, so that it is well if one of them is at work on a run."""
+        return self._selection.shard.of > 1 and not self._selection.is_strict
 
     def _tell_unusable(self, unusable: Sequence[Unusable], are_others: bool) -> None:
         """Say what becomes of paths that mean no run; a watch waits for one to come there."""
         if unusable and not are_others and not self._watch:
             raise usage_error(unusable[0])
-        for path, reason, error, is_side in unusable:
+        for lacking in unusable:
+            path, reason, error = lacking
             log = Log(Path(path), path, is_named=True)
             if self._watch:
                 if path not in self._awaited:
                     self._emit("awaited", {"path": path, "reason": reason})
                 self._awaited.add(path)
-            elif is_side:
+            elif lacking.is_side:
                 self._done(Outcome(log, Status.INCOMPLETE, reason, EXIT_PARTIAL))
             elif error is None:
                 self._done(Outcome(log, Status.EMPTY, reason))
@@ -231,7 +231,7 @@ class Chooser:
                 # Who does not say what he follows did not know of the others.
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(name(log), 0))
+                others = Others(before, after, ends.get(segment_name(log), 0))
                 if log in is_fresh:
                     options = self._options_for(log, self._seen[log].first)
                     assert options is not None

@@ -223,7 +223,7 @@ class Service:
 
     def _note(self, outcome: Outcome, is_settled: bool) -> None:
         """Take an outcome, from any thread; the last one of a log is told."""
-        if outcome.status is Status.LOCKED and self._chooser.is_left_to_others(outcome.log):
+        if outcome.status is Status.LOCKED and self._chooser.is_shared:
             outcome = Outcome(outcome.log, Status.SKIPPED, "another task is at work on it")
         outcome = outcome._replace(base_url=self._base_url)
         if outcome.exit_code == EXIT_LIMIT and isinstance(self._stop, Stop):

@@ -58,14 +58,17 @@ class Call(NamedTuple):
     result: int
 
 
-def record(command: Sequence[object], *, cwd: Path, **options: Any) -> List[Call]:
+def record(command: Sequence[object], *, cwd: Path, inject: Sequence[str] = (), **options: Any) -> List[Call]:
     """Run a program to its end under strace; return its calls in the order in which they were done.
 
     Args:
+        inject: What is to happen to calls, as strace has it: "fdatasync:delay_enter=200000".
         options: For subprocess.run.
     """
     trace = Path(cwd).parent / f"{Path(cwd).name}.trace"
     watched = [strace(), "-f", "-y", "-qq", "-xx", "-s", "1000000", "-o", str(trace), "-e", f"trace={NAMES}"]
+    for fault in inject:
+        watched += ["-e", f"inject={fault}"]
     done = subprocess.run(
         [*watched, *map(str, command)],
         **{"cwd": cwd, "timeout": 120, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},

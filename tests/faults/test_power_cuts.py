@@ -217,10 +217,10 @@ def test_a_run_goes_on_from_very_many_disks(recorded: Recorded, tmp_path: Path) 
 
 SYNC = """
 import os, sys
-from wandb_sync import files, run_sync
+from wandb_sync import batching, files, run_sync
 from wandb_sync.transport.http import HttpTransport
 
-run_sync.BATCH_BYTES, run_sync.SAVE_FILES_EVERY_S, files.PARALLEL_UPLOADS = 3000, 0.0, 1
+batching.BATCH_BYTES, run_sync.SAVE_FILES_EVERY_S, files.PARALLEL_UPLOADS = 3000, 0.0, 1
 send = HttpTransport.send
 
 def answered(self, request):

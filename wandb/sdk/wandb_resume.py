@@ -217,7 +217,7 @@ def _was_here(wandb_dir: str, run_id: str, found: List[Segment]) -> Tuple[str, .
     return tuple(
         name
         for name in segments.directories(wandb_dir, run_id)
-        if name in known or now_s - _changed_s(os.path.join(wandb_dir, name)) > JUST_MADE_S
+        if name in known or abs(now_s - _changed_s(os.path.join(wandb_dir, name))) > JUST_MADE_S
     )
 
 
