@@ -14,9 +14,9 @@ import os
 from typing import Any, Callable, Optional, Tuple
 
 from wandb.backend.base import Backend
-from wandb.file_systems import may_hang
 from wandb.backend.log import LogBackend, LogConfig
 from wandb.errors import LogWriteError
+from wandb.file_systems import may_hang
 from wandb.internal.file_bundle import FileBundle, path_of as bundle_path
 from wandb.internal.names import run_dir_name
 from wandb.internal.run_files import RunFiles

@@ -153,10 +153,8 @@ def test_what_was_put_into_files_by_hand_stays_there(runner: Any) -> None:
     assert Path(run.dir, "mine").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("mode", ["offline", "online"])
-def test_a_run_takes_three_files_at_most(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    run = wandb.init(mode=mode, id="x", settings={"silent": True, "x_stats_sampling_interval": 0.1})
+def test_a_run_takes_three_files_at_most() -> None:
+    run = wandb.init(mode="offline", id="x", settings={"silent": True, "x_stats_sampling_interval": 0.1})
     for number in range(100):
         print("a line")
         run.log({"n": number}, step=number)

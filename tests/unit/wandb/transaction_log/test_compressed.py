@@ -243,7 +243,7 @@ try:
         for event in reader.events():
             n_records += isinstance(event, Record)
             n_lost += not isinstance(event, Record)
-        n_lost += reader.loss_at_end() is not None
+        n_lost += reader.loss_at_end() is not None or reader.tail_bytes > 0  # zeros are a tail
 except BadFileHeader:
     n_lost += 1
 print(n_records, n_lost, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
