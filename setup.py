@@ -27,6 +27,10 @@ EXTRAS = {
     "tables": ["pandas>=1.3"],
     # wandb.plot.roc_curve and pr_curve: scikit-learn computes them.
     "plot": ["scikit-learn>=1.0"],
+    # `wandb export --to parquet`: the format's own library.
+    "parquet": ["pyarrow>=10"],
+    # `wandb export --to tensorboard`: event files without TensorBoard itself, or TensorFlow.
+    "tensorboard": ["tensorboardX>=2.5"],
     # `config-defaults.yaml`, `WANDB_CONFIG_PATHS` and sweep files are YAML.
     "yaml": ["PyYAML>=5.4"],
 }

@@ -1,4 +1,5 @@
-"""Build the golden vectors of the log: NAME.wandb, and NAME.json with what a reader must find in it.
+"""Build the golden vectors of the log: NAME.wandb, and NAME.json with what a reader must find in it; in
+compressed/ the same of NAME.wandb.zst.
 
     python tools/make_vectors.py                     writes ours to schema/log/vectors
     python tools/make_vectors.py --check             exits with 1 if a committed one is not what we build
@@ -28,6 +29,7 @@ from wandb.transaction_log.verify import verify
 VECTORS = Path(__file__).resolve().parents[1] / "schema" / "log" / "vectors"
 HEADER = b":W&B\xe1\xbe\x00"
 BLOCK = 32768
+FRAME = 16 * BLOCK  # of a compressed log
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
@@ -120,6 +122,12 @@ def nothing(log: Log) -> None:
 
 def torn_file_header(log: Log) -> None:
     del log.data[4:]
+    log.readable_to = 0
+
+
+def zeros_only(log: Log) -> None:
+    """A power cut has left the length of the file and none of its bytes."""
+    log.data[:] = bytes(40_000)
     log.readable_to = 0
 
 
@@ -332,12 +340,129 @@ def version_1(log: Log) -> None:
     log.error = "BadFileHeader"
 
 
+class Compressed(Log):
+    """A log of two frames and one record, and its compressed form, made by hand of raw and repeated bytes.
+
+    The bytes of a real compressor depend on its release; a vector's must not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.record(row(1))
+        self.since = self.record(row(2, 17 * BLOCK))  # it reaches over the border of the first frame
+        left = 2 * FRAME - len(self.data)
+        self.record(row(3, left - 7 * (left // BLOCK + 1)))  # to the end of the second frame
+        self.record(row(4))
+        plain = bytes(self.data)
+        self.frames = [frame(plain[at : at + FRAME]) for at in range(0, len(plain), FRAME)]
+        self.sizes = [len(plain[at : at + FRAME]) for at in range(0, len(plain), FRAME)]
+
+    def table(self) -> bytes:
+        """Return the seek table."""
+        entries = b"".join(
+            struct.pack("<II", len(packed), size) for packed, size in zip(self.frames, self.sizes)
+        )
+        foot = struct.pack("<IBI", len(self.frames), 0, 0x8F92EAB1)
+        return struct.pack("<II", 0x184D2A5E, len(entries + foot)) + entries + foot
+
+
+def frame(plain: bytes) -> bytes:
+    """Return a zstd frame: its size, and blocks that are raw or one byte repeated; no checksum."""
+    blocks, at = [], 0
+    while at < len(plain):
+        same = len(plain[at:]) - len(plain[at:].lstrip(plain[at : at + 1]))
+        is_repeated = same > 100
+        n_bytes = min(same, 1 << 17) if is_repeated else 1
+        while not is_repeated and at + n_bytes < len(plain):
+            if plain[at + n_bytes : at + n_bytes + 101] == plain[at + n_bytes : at + n_bytes + 1] * 101:
+                break
+            n_bytes += 1
+        body = plain[at : at + 1] if is_repeated else plain[at : at + n_bytes]
+        at += n_bytes
+        head = (at == len(plain)) | is_repeated << 1 | n_bytes << 3
+        blocks.append(struct.pack("<I", head)[:3] + body)
+    return struct.pack("<IBI", 0xFD2FB528, 0xA0, len(plain)) + b"".join(blocks)
+
+
+def whole(log: Compressed) -> bytes:
+    """Three frames and their table."""
+    return b"".join(log.frames) + log.table()
+
+
+def without_table(log: Compressed) -> bytes:
+    """The frames can be found without it, and the last one is short: nothing is missing."""
+    return b"".join(log.frames)
+
+
+def wrong_table(log: Compressed) -> bytes:
+    """One that contradicts the file is not believed."""
+    log.frames.append(b"no frame")
+    log.sizes.append(9)
+    table = log.table()
+    return b"".join(log.frames[:3]) + table
+
+
+def damaged_frame(log: Compressed) -> bytes:
+    """The second frame says that it holds something else: its bytes are FF; what is around it stays."""
+    data = bytearray(b"".join(log.frames) + log.table())
+    data[len(log.frames[0]) + 5] ^= 1
+    del log.records[1:3]
+    log.lose(log.since, FRAME + BLOCK, "length")
+    for block in range(17, 32):
+        log.lose(block * BLOCK, (block + 1) * BLOCK, "length")
+    # The third frame is sound, and begins with a whole record.
+    log.readable_to = len(log.data)
+    return bytes(data)
+
+
+def cut_in_a_frame(log: Compressed) -> bytes:
+    """Of the second frame a part is there; that the file goes on behind it is not known, but may be."""
+    data = b"".join(log.frames)[: len(log.frames[0]) + 30]
+    del log.records[1:]
+    log.lose(log.since, FRAME + BLOCK, "length")
+    for block in range(17, 32):
+        log.lose(block * BLOCK, (block + 1) * BLOCK, "length")
+    log.lose(2 * FRAME, 2 * FRAME + 7, "length")
+    del log.data[2 * FRAME + 7 :]
+    log.readable_to = len(log.data)
+    return data
+
+
+def cut_between_frames(log: Compressed) -> bytes:
+    """A whole frame that may not be the last one: what is missing is counted as a header's length."""
+    data = log.frames[0] + log.frames[1]
+    del log.records[3:]
+    log.lose(2 * FRAME, 2 * FRAME + 7, "length")
+    del log.data[2 * FRAME + 7 :]
+    return data
+
+
+def too_large_a_frame(log: Compressed) -> bytes:
+    """Somebody has run `zstd` on a log: it has to be unpacked with that."""
+    log.error = "BadFileHeader"
+    return frame(bytes(log.data))
+
+
+COMPRESSED: Dict[str, Callable[[Compressed], bytes]] = {
+    build.__name__: build
+    for build in (
+        whole,
+        without_table,
+        wrong_table,
+        damaged_frame,
+        cut_in_a_frame,
+        cut_between_frames,
+        too_large_a_frame,
+    )
+}
+
 OURS: Dict[str, Callable[[Log], None]] = {
     build.__name__: build
     for build in (
         empty,
         nothing,
         torn_file_header,
+        zeros_only,
         one_record,
         every_size,
         three_blocks,
@@ -377,16 +502,23 @@ def main() -> int:
     if arguments.adopt:
         adopt(Path(arguments.adopt[0]), arguments.adopt[1])
         return 0
-    stale = []
+    wanted: Dict[Path, bytes] = {}
     for name, build in OURS.items():
         log = Log()
         build(log)
-        for suffix, content in ((".wandb", bytes(log.data)), (".json", as_json(log.verdict()))):
-            path = VECTORS / (name + suffix)
-            if not path.exists() or path.read_bytes() != content:
-                stale.append(path.name)
-                if not arguments.check:
-                    path.write_bytes(content)
+        wanted[VECTORS / f"{name}.wandb"] = bytes(log.data)
+        wanted[VECTORS / f"{name}.json"] = as_json(log.verdict())
+    for name, pack in COMPRESSED.items():
+        compressed = Compressed()
+        wanted[VECTORS / "compressed" / f"{name}.wandb.zst"] = pack(compressed)
+        wanted[VECTORS / "compressed" / f"{name}.json"] = as_json(compressed.verdict())
+    stale = []
+    for path, content in wanted.items():
+        if not path.exists() or path.read_bytes() != content:
+            stale.append(path.name)
+            if not arguments.check:
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
     for file_name in stale:
         print(f"{file_name}: {'is not what make_vectors.py builds' if arguments.check else 'written'}")
     return 1 if arguments.check and stale else 0

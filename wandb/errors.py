@@ -11,6 +11,7 @@
     |-- LogError                   a transaction log cannot be read or written
     |   |-- BadFileHeader          not a .wandb log, or a version that we do not read
     |   |-- RecordTooLarge         nothing was written
+    |   |-- PackageMissing         the log is compressed, and zstandard is not installed
     |   `-- LogWriteError          disk full, gone or read-only; the log ends at its last whole record
     |-- CommError                  a server did not do what was asked
     |   |-- TransientError         worth another try, after `retry_after_s` if the server said so
@@ -107,6 +108,10 @@ class BadFileHeader(LogError):
 
 class RecordTooLarge(LogError):
     """The record exceeds the limit; nothing was written."""
+
+
+class PackageMissing(LogError):
+    """A package is needed for compressed logs, and is not installed."""
 
 
 class LogWriteError(LogError):

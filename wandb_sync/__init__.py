@@ -2,42 +2,90 @@
 
 import wandb_sync
 
-report = wandb_sync.sync(["wandb/offline-run-20260102_030405-abc"])
-report.exit_code, report.outcomes
+report = wandb_sync.sync(["wandb/offline-run-20260102_030405-abc"], project="digits", max_duration="45m")
+report.exit_code, report.by_status
+for outcome in report.outcomes:
+    print(outcome.log.shown, outcome.status.value, outcome.reason, outcome.url)
+
+run = wandb_sync.read("wandb/latest-run")    # no server is needed to look at what was recorded
+run.config, run.summary, [row.values for row in run.history(keys=["loss"], last=10)]
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+import os
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, Union
 
 if TYPE_CHECKING:
-    from wandb_sync.service import Report
+    from wandb_sync.options import SyncOptions
+    from wandb_sync.outcomes import Emit, Report
+    from wandb_sync.reading import RecordedRun
+    from wandb_sync.transport.stoppable import Stop
 
-__all__ = ["sync"]
+__all__ = ["read", "sync"]
 
 
-def sync(paths: Sequence[str] = (), *, base_url: str = "", api_key: str = "", **options: Any) -> Report:
-    """Upload runs and return what became of each.  Nothing is printed.
+def sync(
+    paths: Union[str, "os.PathLike[str]", Sequence[Union[str, "os.PathLike[str]"]]] = (),
+    options: Optional[SyncOptions] = None,
+    *,
+    emit: Optional[Emit] = None,
+    stop: Optional[Stop] = None,
+    **more: Any,
+) -> Report:
+    """Upload runs and return what became of each: what the command `wandb sync` does, without a word.
 
     Args:
         paths: As on the command line; none: ./wandb.
-        base_url, api_key: The server; by default as `wandb sync` finds them.
-        options: Fields of wandb_sync.run_sync.RunOptions.
+        options: How; see wandb_sync.options.SyncOptions.
+        emit: Called with the name and the members of each event of `--json`, from any thread but never from
+            two at once.
+        stop: A wandb_sync.transport.stoppable.Stop; when it is set, the sync ends after the requests under
+            way.
+        more: Fields of SyncOptions, in place of those of `options`; their names are those of the command
+            line's options.
 
     Raises:
-        UsageError: No path means a run; nothing was done.
-        AuthenticationError: There is no API key.
+        UsageError: Options make no sense, or no path means a run; nothing was done.
+        AuthenticationError: There is no API key; nothing was done.
     """
-    from wandb_sync.cli import chosen_base_url, find_key
-    from wandb_sync.run_sync import RunOptions
-    from wandb_sync.service import Service
-    from wandb_sync.transport.http import HttpTransport
-    from wandb_sync.transport.retry import Retry
-    from wandb_sync.transport.throttle import Throttle
+    import dataclasses
 
-    base_url = chosen_base_url(base_url)
-    transport = Retry(Throttle(HttpTransport(base_url, api_key or find_key(base_url))))
+    from wandb.errors import UsageError
+    from wandb_sync import engine
+    from wandb_sync.options import SyncOptions
+    from wandb_sync.transport.stoppable import Stop
+
+    def nobody(event: str, fields: Mapping[str, Any]) -> None:
+        pass
+
     try:
-        return Service(transport, base_url, RunOptions(**options)).run(paths)
-    finally:
-        transport.close()
+        options = dataclasses.replace(options or SyncOptions(), **more)
+    except TypeError:
+        unknown = sorted(set(more) - {field.name for field in dataclasses.fields(SyncOptions)})
+        if not unknown:
+            raise
+        raise UsageError(f"sync: unknown option {', '.join(unknown)}", hint="see SyncOptions") from None
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return engine.run([os.fspath(path) for path in several], options, emit or nobody, stop or Stop())
+
+
+def read(
+    run: Union[str, os.PathLike[str]], *, follow: bool = False, step_policy: str = "drop"
+) -> RecordedRun:
+    """Return a recorded run as typed records; finished, running, killed or damaged.
+
+    Args:
+        run: A run directory (all segments of its run that lie beside it are read), a .wandb file (only
+            that), the id of a run below ./wandb, or the first characters of one.
+        follow: Whether iterating waits for what is still to be written, until the run has ended.
+        step_policy: What becomes of rows whose step goes back, as in `wandb sync`: drop, keep or rewind.
+
+    Raises:
+        UsageError: There is no such run, or more than one.
+        LogError: The log cannot be read, or is none.
+    """
+    from wandb_sync.reading import RecordedRun
+    from wandb_sync.run_lookup import find_run
+
+    return RecordedRun(find_run(os.fspath(run)), follow=follow, step_policy=step_policy)

@@ -27,6 +27,41 @@ MAX_LINE_BYTES = 10_383_360  # as wandb 0.31; a longer line is refused by the se
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+SMALLEST_BATCH_BYTES = 64 << 10  # how far a server (or the proxy before it) may press us with 413
+POST_S = 10.0  # how long a post should take at most: what a kill costs, and how often there is progress
+
+
+class BatchSize:
+    """How many bytes of lines go into a post: as many as the server takes, and as the link brings over in
+    time.
+
+    What one run has learned counts for all of them.
+
+    Attributes:
+        n_bytes: Of lines per post, about.
+    """
+
+    def __init__(self) -> None:
+        """Begin with as many as a post may have."""
+        self.n_bytes = self._most = BATCH_BYTES
+
+    @property
+    def can_shrink(self) -> bool:
+        return self.n_bytes > SMALLEST_BATCH_BYTES
+
+    def too_large(self) -> None:
+        """Note that the server does not take posts of this size."""
+        self._most = self.n_bytes = max(SMALLEST_BATCH_BYTES, self.n_bytes // 4)
+
+    def took(self, n_bytes: int, seconds: float) -> None:
+        """Note how long a post was under way; waits for better days are none of its business."""
+        if seconds > POST_S:
+            wanted = int(n_bytes * POST_S / seconds)
+            self.n_bytes = min(self.n_bytes, max(SMALLEST_BATCH_BYTES, wanted))
+        elif seconds < POST_S / 4 and n_bytes > self.n_bytes // 2:
+            self.n_bytes = min(self._most, self.n_bytes * 2)
+
+
 class Batch:
     """What waits.
 

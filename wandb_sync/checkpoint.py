@@ -1,6 +1,8 @@
 """What the syncer durably knows the server has acknowledged.  Spec: schema/checkpoint/FORMAT.md.
 
-One small file beside each log, `run-ID.wandb.checkpoint`, with one entry per destination.
+One small file per log and destination, `run-ID.wandb.<destination>.checkpoint`, beside the log.  One
+`run-ID.wandb.checkpoint` with an entry per destination, as older versions wrote it, is read where there is
+none.
 
 Rule 1: an entry is written only after everything up to its offset was acknowledged.
 Rule 2: the file is replaced as a whole: temporary file, fsync, rename, fsync of the directory.  A kill at any
@@ -13,6 +15,8 @@ Rule 4: no credential is in it.
 from __future__ import annotations
 
 import contextlib
+import glob
+import hashlib
 import json
 import os
 import re
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
 from wandb.errors import CheckpointMismatch, CheckpointUnreadable, LogShrank, SyncError
+from wandb.transaction_log.log_file import open_log, size
 
 FORMAT = "wandb-ng checkpoint"
 VERSION = 1
@@ -42,6 +47,15 @@ class Destination(NamedTuple):
     @property
     def key(self) -> str:
         return "|".join((self.base_url.rstrip("/"), self.entity, self.project, self.run_id))
+
+    @property
+    def short(self) -> str:
+        """What stands for the destination in the names of files."""
+        return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+    def file(self, shared: Path) -> Path:
+        """Return where the file of this destination alone is: `x.checkpoint` -> `x.<short>.checkpoint`."""
+        return shared.with_name(f"{shared.stem}.{self.short}{shared.suffix}")
 
 
 class Identity(NamedTuple):
@@ -65,6 +79,7 @@ class Checkpoint(NamedTuple):
         lost: Damaged pieces of the log: [offset, n_bytes, reason].
         lacks: What is missing on the server though all was done that could be, in words.
         is_complete: Whether the server knows that the run is complete.
+        sides: Side logs by their ids, with the fields of an Identity.
     """
 
     identity: Identity
@@ -75,6 +90,7 @@ class Checkpoint(NamedTuple):
     lost: List[List[Any]]
     lacks: List[str]
     is_complete: bool
+    sides: Dict[str, Any] = {}
 
 
 def identify(log: Path, offset: int) -> Identity:
@@ -84,11 +100,10 @@ def identify(log: Path, offset: int) -> Identity:
         CheckpointMismatch: The log is shorter than that.
     """
     try:
-        with open(log, "rb") as file:
-            head = file.read(min(offset, FINGERPRINT_BYTES))
+        with open_log(log) as file:
+            head = file.read_at(0, min(offset, FINGERPRINT_BYTES))
             tail_n_bytes = min(offset, FINGERPRINT_BYTES)
-            file.seek(offset - tail_n_bytes)
-            tail = file.read(tail_n_bytes)
+            tail = file.read_at(offset - tail_n_bytes, tail_n_bytes)
     except OSError as error:
         raise SyncError(f"{log}: cannot be read: {error.strerror}") from error
     if len(tail) < tail_n_bytes:
@@ -99,7 +114,7 @@ def identify(log: Path, offset: int) -> Identity:
 def _is_shorter(log: Path, identity: Identity) -> bool:
     """Whether this is the begin of the log that was uploaded.  One too short to tell is taken for it."""
     with contextlib.suppress(OSError):
-        n_bytes = os.path.getsize(log)
+        n_bytes = size(log)
         head = identify(log, min(n_bytes, identity.head_n_bytes))
         is_same = n_bytes < identity.head_n_bytes or head.head_crc32 == identity.head_crc32
         return n_bytes < identity.offset and is_same
@@ -107,30 +122,37 @@ def _is_shorter(log: Path, identity: Identity) -> bool:
 
 
 class CheckpointFile:
-    """All entries of one log.  Use it under the run's lease only."""
+    """The entry of one log for one destination.  Use it under the run's lease only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, shared: Path, destination: Destination) -> None:
         """Read the file if there is one.  One that is damaged counts as none: that costs time, not data.
+
+        Args:
+            shared: Where older versions kept all destinations; it tells the file's own name.
 
         Raises:
             CheckpointUnreadable: It is of a newer version, or cannot be read now.
         """
-        self.path = path
+        self.path = destination.file(shared)
         self.was_damaged = False
-        self._entries: Dict[str, Any] = {}
-        try:
-            self._entries = _read(path)
-        except _Damaged:
-            self.was_damaged = True
+        self._key = destination.key
+        self._entry: Optional[Dict[str, Any]] = None
+        for path in (self.path, shared):
+            try:
+                self._entry = _read(path).get(self._key)
+            except _Damaged:
+                self.was_damaged = True
+            if self._entry is not None or (path is self.path and path.exists()):
+                break
 
-    def load(self, destination: Destination, log: Path) -> Optional[Checkpoint]:
-        """Return the entry for a destination; None if there is none.
+    def load(self, log: Path) -> Optional[Checkpoint]:
+        """Return the entry; None if there is none.
 
         Raises:
             LogShrank: There is one, for more of this log than there is now.
             CheckpointMismatch: There is one, but for another log.
         """
-        entry = self._entries.get(destination.key)
+        entry = self._entry
         if entry is None:
             return None
         try:
@@ -147,20 +169,30 @@ class CheckpointFile:
             raise CheckpointMismatch(f"{log}: is not the log that {self.path.name} was written for")
         return checkpoint
 
-    def save(self, destination: Destination, checkpoint: Checkpoint) -> None:
-        """Replace the entry for a destination; durable when this returns.
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the entry; durable when this returns.
 
         Raises:
             SyncError: The file cannot be written; the old one is as it was.
         """
         entry = {**checkpoint._asdict(), "identity": checkpoint.identity._asdict()}
-        self._entries[destination.key] = entry
-        body = {"format": FORMAT, "version": VERSION, "destinations": self._entries}
+        self._entry = entry
+        body = {"format": FORMAT, "version": VERSION, "destinations": {self._key: entry}}
         replace_file(self.path, sealed(body))
 
-    def discard(self, destination: Destination) -> None:
-        """Forget the entry for a destination; on disk from the next `save` on."""
-        self._entries.pop(destination.key, None)
+    def discard(self) -> None:
+        """Forget the entry; on disk from the next `save` on."""
+        self._entry = None
+
+
+def checkpoints_of(shared: Path) -> Dict[str, Dict[str, Any]]:
+    """Return all entries of a log by destination, without those that cannot be read."""
+    entries: Dict[str, Dict[str, Any]] = {}
+    own = shared.parent.glob(f"{glob.escape(shared.stem)}.????????{shared.suffix}")
+    for path in (shared, *sorted(own)):
+        with contextlib.suppress(CheckpointUnreadable):
+            entries.update(_read(path))
+    return entries
 
 
 class _Damaged(CheckpointUnreadable):

@@ -12,12 +12,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import zlib
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from wandb_sync.discover import LOG_SUFFIX, Log, sidecars
-from wandb_sync.run_sync import read_receipts
+from wandb.errors import LogError
+from wandb.transaction_log.compaction import UNFINISHED
+from wandb.transaction_log.format import COMPRESSED_SUFFIX
+from wandb.transaction_log.log_file import status
+from wandb.transaction_log.side_logs import side_logs
+from wandb_sync.checkpoint import checkpoints_of
+from wandb_sync.discover import Log, logs_in, sidecars
+from wandb_sync.run_sync import checksum, read_receipts
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
@@ -36,7 +41,7 @@ def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Di
     found: List[Path] = []
     refused: Dict[Path, str] = {}
     for directory, inside in sorted(by_directory.items()):
-        all_logs = {path.name for path in directory.glob("*" + LOG_SUFFIX)}
+        all_logs = {path.name for path in logs_in(directory)}
         if all_logs == {log.path.name for log in inside} and all(
             _is_proven(log, min_age_hours) for log in inside
         ):
@@ -57,40 +62,46 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    own = {log.path.name for log in logs}
-    cars = tuple(car.name for log in logs for car in sidecars(log))
+    own = {name for log in logs for name in (log.path.name, *_side_names(log))}
+    own |= {name + COMPRESSED_SUFFIX for name in own}
+    cars = [sidecars(log) for log in logs]
     strange = [
         name
         for name in sorted(os.listdir(directory))
-        if name not in RUN_PARTS and name not in own and name not in cars and not _is_left(name, cars)
+        if name not in RUN_PARTS and name not in own and not any(car.is_one(name) for car in cars)
+        if not (name.endswith(UNFINISHED) and any(name.startswith(f"{its}.") for its in own))
     ]
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
 
-def _is_left(name: str, cars: Sequence[str]) -> bool:
-    """Whether a kill of the syncer has left this file: its names for what is not complete yet."""
-    return any(name.startswith(car + ".") for car in cars)
-
-
 def _is_proven(log: Log, min_age_hours: float) -> bool:
     cars = sidecars(log)
-    if cars.lease.exists():
+    if cars.is_leased():
         return False
     try:
-        status = os.stat(log.path)
-        if time.time() - status.st_mtime < min_age_hours * 3600:
+        if time.time() - status(log.path).st_mtime < min_age_hours * 3600:
             return False
+        if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
+            return False  # it is on its way to another server
         receipts = read_receipts(cars.receipt)
-        return any(_is_same(log.path, receipt["log"]) for receipt in receipts.values())
-    except (OSError, KeyError, TypeError):
+        return any(
+            _is_same(log.path, receipt["log"]) and _are_same(log, receipt.get("sides", {}))
+            for receipt in receipts.values()
+        )
+    except (OSError, LogError, KeyError, TypeError):
         return False
 
 
 def _is_same(path: Path, proven: Dict[str, int]) -> bool:
-    crc32 = 0
-    n_bytes = 0
-    with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            crc32 = zlib.crc32(piece, crc32)
-            n_bytes += len(piece)
-    return n_bytes == proven["file_n_bytes"] and crc32 == proven["crc32"]
+    found = checksum(path)
+    return all(found[name] == proven[name] for name in found)
+
+
+def _are_same(log: Log, proven: Dict[str, Dict[str, int]]) -> bool:
+    """Whether every side log in the log's directory is one of the receipt's, byte for byte."""
+    return all(name in proven and _is_same(log.directory / name, proven[name]) for name in _side_names(log))
+
+
+def _side_names(log: Log) -> List[str]:
+    directory = str(log.directory)
+    return [os.path.basename(path) for path in side_logs(log.path) if os.path.dirname(path) == directory]

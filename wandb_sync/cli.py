@@ -2,44 +2,78 @@
 
 Every flag that `wandb sync` ever had is taken.  Those that lost their meaning say so in one line and change
 nothing else; scripts written for any version go on running.
+
+An option `--some-thing` is also the environment variable WANDB_SYNC_SOME_THING; lists are separated there as
+on the command line, by commas, and what can be given several times by blanks.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import os
+import contextlib
+import dataclasses
 import signal
 import sys
 import threading
-from pathlib import Path
 from types import FrameType
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import click
 
-from wandb.errors import AuthenticationError, Error, TransientError, UsageError
+from wandb.errors import Error, UsageError
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S
+from wandb_sync.options import PARALLEL_RUNS, STEP_POLICIES, SyncOptions
+from wandb_sync.retarget import ON_DELETED, comma_list, tag_pairs
+from wandb_sync.selection import ORDERS
+from wandb_sync.transport.stoppable import Stop
 
-DEFAULT_BASE_URL = "https://api.wandb.ai"
 EXIT_TERMINATED = 143
 PROGRAM = "wandb sync"
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
+    """Declare an option, with the environment variable that stands for it."""
+    long = next(name for name in names if name.startswith("--")).partition("/")[0]
+    attributes.setdefault("envvar", "WANDB_SYNC_" + long[2:].upper().replace("-", "_"))
     return click.option(*names, **attributes)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+def _commas(ctx: click.Context, parameter: click.Parameter, value: Any) -> Tuple[str, ...]:
+    texts = value if isinstance(value, tuple) else (value,)
+    return tuple(part for text in texts for part in comma_list(text))
+
+
+def _tag_pairs(ctx: click.Context, parameter: click.Parameter, value: str) -> Mapping[str, str]:
+    return tag_pairs(value, "--replace-tags")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("paths", nargs=-1, type=click.Path())
-@_option("--id", "run_id", default="", help="Upload under this run id.")
+# Where to, and as what.
+@_option("--id", "id", default="", help="Upload under this run id.")
 @_option("-p", "--project", default="", help="Upload to this project.")
 @_option("-e", "--entity", default="", help="Upload to this user or team.")
 @_option("--name", default="", help="Give the run this display name.")
 @_option("--group", default="", help="Put the run into this group.")
 @_option("--job-type", "--job_type", "job_type", default="", help="Give the run this job type.")
-@_option("--tags", default="", help="Give the run these tags, separated by commas.")
-@_option("--replace-tags", default="", metavar="OLD=NEW,...", help="Replace tags of the run.")
-@_option("--base-url", default="", help="The server. Default: WANDB_BASE_URL, then the settings files.")
+@_option("--tags", default="", callback=_commas, metavar="TAG,...", help="Give the run these tags.")
+@_option(
+    "--replace-tags", default="", callback=_tag_pairs, metavar="OLD=NEW,...", help="Replace tags of the run."
+)
+@_option(
+    "--base-url",
+    multiple=True,
+    metavar="URL",
+    help="The server; several times: all of them.  Default: WANDB_BASE_URL, then the settings files.",
+)
+@_option("--map", default="", metavar="FILE", help="Rules that say per run where it goes, and as what.")
+@_option(
+    "--on-deleted",
+    type=click.Choice(ON_DELETED),
+    default="fail",
+    show_default=True,
+    help="What becomes of a run that was deleted on the server.",
+)
+# Which runs.
 @_option(
     "--include-online/--skip-online", " /--no-include-online", default=False, help="Runs recorded online too."
 )
@@ -49,23 +83,61 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 @_option(
     "--include-synced/--skip-synced", " /--no-include-synced", default=False, help="Upload synced runs again."
 )
-@_option("--include-globs", default="", metavar="GLOB,...", help="Only runs whose directory or file matches.")
 @_option(
+    "--include",
+    "--include-globs",
+    "include",
+    multiple=True,
+    callback=_commas,
+    metavar="GLOB,...",
+    help="Only runs whose directory, file or path matches; may be given several times.",
+)
+@_option(
+    "--exclude",
     "--exclude-globs",
     "--ignore",
-    default="",
+    "exclude",
+    multiple=True,
+    callback=_commas,
     metavar="GLOB,...",
-    help="No runs whose directory or file matches.",
+    help="No runs whose directory, file or path matches; may be given several times.",
 )
-@_option("--mark-synced/--no-mark-synced", default=True, help="Write the .synced marker.", show_default=True)
-@_option("--skip-console", is_flag=True, help="Leave console output out.")
+@_option(
+    "--since", default="", metavar="MOMENT", help="Only logs that changed since: 7d, 12h, 2026-01-31T08:00."
+)
+@_option(
+    "--failed", is_flag=True, help="Only runs that the server refused before; with --dry-run: list them."
+)
+@_option(
+    "--shard",
+    default="",
+    metavar="I/N",
+    help="Only part I of N, from 0.  Default: as Slurm says, then what other tasks have left.",
+)
 @_option("--sync-all", is_flag=True, help="All runs of ./wandb, as without PATHS.")
-@_option("-n", "--parallel", type=click.IntRange(1), default=5, show_default=True, help="Runs at a time.")
+# How.
+@_option("--order", type=click.Choice(list(ORDERS)), default="oldest", show_default=True, help="Which first.")
+@_option(
+    "-n",
+    "--parallel",
+    type=click.IntRange(1),
+    default=PARALLEL_RUNS,
+    show_default=True,
+    help="Runs at a time, per process.",
+)
+@_option(
+    "-j",
+    "--processes",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Processes at most.  Default: one per CPU that we may use, once the CPU is what holds us back.",
+)
 @_option("--live", is_flag=True, help="Follow runs that go on until they end.")
 @_option("--watch", is_flag=True, help="Follow, and look for new runs until stopped.")
 @_option(
     "--step-policy",
-    type=click.Choice(["drop", "keep", "rewind"]),
+    type=click.Choice(STEP_POLICIES),
     default="drop",
     show_default=True,
     help="Rows whose step goes back: drop them, keep them too, or let the run go back with them.",
@@ -79,6 +151,15 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     metavar="SECONDS",
     help="Take a run without exit record as ended when its log has not changed for so long.",
 )
+@_option("--mark-synced/--no-mark-synced", default=True, help="Write the .synced marker.", show_default=True)
+@_option("--skip-console", is_flag=True, help="Leave console output out.")
+@_option(
+    "--state-dir",
+    type=click.Path(file_okay=False),
+    default="",
+    help="For checkpoints of logs in unwritable places.",
+)
+# Within what limits.
 @_option(
     "--retry-for",
     type=click.FloatRange(0),
@@ -89,10 +170,22 @@ def _option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 )
 @_option("--requests-per-second", type=click.FloatRange(0, min_open=True), help="Never send more than that.")
 @_option(
-    "--state-dir", type=click.Path(file_okay=False), help="For checkpoints of logs in unwritable places."
+    "--bwlimit",
+    default="",
+    metavar="RATE",
+    help="Bytes per second: 512k, 10M, or a timetable: '08:00,512k 19:00,10M 23:00,off'.",
 )
+@_option(
+    "--max-duration", default="", metavar="TIME", help="Stop after that: 45m, 1h30m; the next sync goes on."
+)
+@_option("--max-transfer", default="", metavar="SIZE", help="Stop before more than that is sent: 500M, 2G.")
+# What is told.
 @_option("--dry-run", is_flag=True, help="Send nothing, write nothing; say what would be done.")
+@_option("--error-on-nothing", is_flag=True, help="Exit with 4 if there is nothing to do.")
 @_option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@_option(
+    "--log-file", type=click.Path(dir_okay=False), help="Append what is told, with the time, to this file."
+)
 @_option("-v", "--verbose", is_flag=True, help="Say something about every run.")
 @_option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @_option("-y", "--yes", is_flag=True, help="Accepted: nothing is asked anyway.")
@@ -112,40 +205,46 @@ def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
 
     PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb, or .wandb,
     or where WANDB_DIR says.  An upload that was interrupted goes on where it stopped; running the command
-    twice changes nothing.
+    twice changes nothing.  Every option is an environment variable too: --some-thing is
+    WANDB_SYNC_SOME_THING.
 
     \b
     Examples:
         wandb sync                                      all of ./wandb
         wandb sync wandb/offline-run-20260102_030405-abc
         wandb sync --watch /scratch/me/wandb            from a login node, while jobs run
-        wandb sync --json --quiet /scratch/me/wandb     from cron
+        wandb sync --json --quiet --max-duration 9m /scratch/me/wandb     from cron
+        wandb sync --failed                             try again what the server has refused
+        srun --ntasks 8 wandb sync /scratch/me/wandb    eight tasks share the work
 
     \b
     Exit codes:
         0  everything is on the server       6  the API key is missing or refused
         1  failed                            7  the server refused for good
-        2  wrong usage                       9  another syncer is at work on the run
-        3  partly: see what was said         130, 143  interrupted; run it again
+        2  wrong usage                       8  --max-duration or --max-transfer is reached
+        3  partly: see what was said         9  another syncer is at work on the run
+        4  nothing to do (if asked for)      130, 143  interrupted; run it again
         5  no answer now; try again later
     """
-    from wandb_sync.report import HumanReporter, JsonReporter, Reporter
+    from wandb_sync.report import reporter_for
 
-    reporter: Reporter
-    reporter = (
-        JsonReporter() if flags["as_json"] else HumanReporter(verbose=flags["verbose"], quiet=flags["quiet"])
-    )
-    for text in _notes(flags):
-        reporter.event("note_about_flag", {"text": text})
-    if flags["show"] is not None or flags["view"]:
-        _list_runs(paths, flags["show"], reporter)
-        ctx.exit(0)
-    exit_code = 0
-    if not flags["clean"] or paths or flags["sync_all"]:
-        exit_code = _sync(paths, flags, reporter)
-    if flags["clean"] and exit_code not in (130, EXIT_TERMINATED):
-        exit_code = _clean(paths, flags, reporter) or exit_code
-    ctx.exit(exit_code)
+    with reporter_for(
+        as_json=flags["as_json"],
+        verbose=flags["verbose"],
+        quiet=flags["quiet"],
+        log_file=flags["log_file"],
+    ) as reporter:
+        for text in _notes(flags):
+            reporter.event("note_about_flag", {"text": text})
+        if flags["show"] is not None or flags["view"]:
+            _list_runs(paths, flags["show"], reporter)
+            ctx.exit(0)
+        exit_code = 0
+        if not flags["clean"] or paths or flags["sync_all"]:
+            exit_code = _sync(paths, flags, reporter)
+        if flags["clean"] and exit_code not in (130, EXIT_TERMINATED):
+            exit_code = _clean(paths, flags, reporter) or exit_code
+        ctx.exit(exit_code)
 
 
 def main() -> None:
@@ -158,167 +257,32 @@ def main() -> None:
 
 
 def _sync(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int:
-    from wandb_sync.run_sync import RunOptions
-    from wandb_sync.service import Selection, Service
-    from wandb_sync.session import Target, Wishes
+    import wandb_sync
 
-    stop = threading.Event()
-    base_url = chosen_base_url(flags["base_url"])
-    options = RunOptions(
-        target=Target(flags["entity"], flags["project"], flags["run_id"]),
-        wishes=Wishes(
-            name=flags["name"],
-            group=flags["group"],
-            job_type=flags["job_type"],
-            tags=tuple(_list(flags["tags"])),
-            replace_tags=_pairs(flags["replace_tags"]),
-            console=not flags["skip_console"],
-            step_policy=flags["step_policy"],
-        ),
-        finish=flags["finish"],
-        assume_dead_after_s=flags["assume_dead_after"],
-        include_synced=flags["include_synced"],
-        mark=flags["mark_synced"],
-        state_dir=_state_dir(flags["state_dir"], make=not flags["dry_run"]),
-        dry_run=flags["dry_run"],
-    )
-    transport = _transport(base_url, flags, reporter.event, stop)
-    service = Service(
-        transport,
-        base_url,
-        options,
-        selection=Selection(
-            include_online=flags["include_online"],
-            include_offline=flags["include_offline"],
-            wanted=_wanted(_list(flags["include_globs"]), _list(flags["exclude_globs"])),
-        ),
-        parallel=flags["parallel"],
-        live=flags["live"],
-        watch=flags["watch"],
-        emit=reporter.event,
-        stop=stop,
-    )
-    terminated: List[int] = []
-
-    def on_sigterm(number: int, frame: Optional[FrameType]) -> None:
-        terminated.append(number)
-        stop.set()
-
-    before = None
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, on_sigterm)
-    try:
-        report = service.run(paths)
-    finally:
-        transport.close()
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-    if flags["dry_run"]:
-        _tell_plan(report, transport, reporter)
-    if terminated:
-        report = report._replace(interrupt_code=EXIT_TERMINATED)
+    names = [field.name for field in dataclasses.fields(SyncOptions)]
+    options = SyncOptions(**{name: flags[name] for name in names if name in flags})
+    stop = Stop()
+    with _sigterm_sets(stop):
+        report = wandb_sync.sync(paths, options, emit=reporter.event, stop=stop)
     reporter.end(report)
     return report.exit_code
 
 
-def _tell_plan(report: Any, dry: Any, reporter: Any) -> None:
-    counts = [outcome.counts for outcome in report.outcomes if outcome.status.value == "planned"]
-    plan = {"runs": len(counts), "rows": sum(count["rows"] for count in counts)}
-    reporter.event("would_send", {**plan, "requests": dry.n_requests, "n_bytes": dry.n_bytes})
+@contextlib.contextmanager
+def _sigterm_sets(stop: Stop) -> Iterator[None]:
+    """Have SIGTERM end the sync in good order, while inside."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
+    def on_sigterm(number: int, frame: Optional[FrameType]) -> None:
+        stop.because(EXIT_TERMINATED)
 
-def _transport(base_url: str, flags: Mapping[str, Any], emit: Any, stop: threading.Event) -> Any:
-    """Stack the transports: try again, hold back, send."""
-    if flags["dry_run"]:
-        from wandb_sync.transport.dry_run import DryRun
-
-        return DryRun()
-    from wandb_sync.transport.base import Request
-    from wandb_sync.transport.http import HttpTransport
-    from wandb_sync.transport.retry import Retry
-    from wandb_sync.transport.throttle import Throttle
-
-    def tell(request: Request, error: TransientError, wait_s: float) -> None:
-        emit("waiting", {"operation": request.operation, "error": error.message, "wait_s": round(wait_s, 1)})
-
-    key = find_key(base_url)
-    verify = False if os.environ.get("WANDB_INSECURE_DISABLE_SSL", "").lower() in ("1", "true") else None
-    http = HttpTransport(base_url, key, verify=verify, stop=stop)
-    throttle = Throttle(http, requests_per_s=flags["requests_per_second"], sleep=stop.wait, tell=tell)
-    return Retry(throttle, deadline_s=flags["retry_for"], tell=tell, stop=stop)
-
-
-def chosen_base_url(given: str) -> str:
-    """Return the server: `given`, or the default.
-
-    Raises:
-        UsageError: It is no server's address, or holds a password.
-    """
-    from wandb_sync.transport.http import checked_base_url
-
-    return checked_base_url(given or default_base_url(os.environ))
-
-
-def default_base_url(environ: Mapping[str, str]) -> str:
-    """Return the server: WANDB_BASE_URL, then the settings of the directory, of the user, then W&B's own."""
-    from wandb import settings_file
-
-    if environ.get("WANDB_BASE_URL"):
-        return environ["WANDB_BASE_URL"]
-    for path in (settings_file.workspace_path(os.curdir), settings_file.global_path(environ)):
-        found = settings_file.read(path).get("base_url")
-        if found:
-            return found
-    return DEFAULT_BASE_URL
-
-
-def find_key(base_url: str) -> str:
-    """Return the API key for a server.
-
-    Raises:
-        AuthenticationError: Nobody has given one.
-    """
-    from wandb import credentials
-
-    found = credentials.find_key(base_url, os.environ)
-    if found is None:
-        raise AuthenticationError(
-            f"there is no API key for {base_url}", hint="run `wandb login`, or set WANDB_API_KEY"
-        )
-    return found[0]
-
-
-def _state_dir(path: Optional[str], *, make: bool) -> Optional[Path]:
-    if path is None:
-        return None
+    before = signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        if make:
-            os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--state-dir {path}: {error.strerror}") from error
-    return Path(path)
-
-
-def _wanted(include: Sequence[str], exclude: Sequence[str]) -> Callable[[Any], bool]:
-    def matches(log: Any, globs: Sequence[str]) -> bool:
-        names = (log.directory.name, log.path.name, log.shown)
-        return any(fnmatch.fnmatch(name, pattern) for name in names for pattern in globs)
-
-    return lambda log: (not include or matches(log, include)) and not matches(log, exclude)
-
-
-def _list(text: str) -> List[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _pairs(text: str) -> Dict[str, str]:
-    pairs = {}
-    for part in _list(text):
-        old, mark, new = part.partition("=")
-        if not mark or not old or not new:
-            raise UsageError(f"--replace-tags: {part!r} is not OLD=NEW")
-        pairs[old] = new
-    return pairs
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _notes(flags: Mapping[str, Any]) -> List[str]:
@@ -349,7 +313,7 @@ def _list_runs(paths: Sequence[str], n_newest: Optional[int], reporter: Any) -> 
         elif cars.synced.exists():
             state = "marked as synced"
         else:
-            state = "begun" if cars.checkpoint.exists() else "not synced"
+            state = "begun" if cars.are_begun() else "not synced"
         reporter.event("run_listed", {"log": log.shown, "state": state})
 
 

@@ -1,7 +1,7 @@
 """Console output: pieces as they were written -> lines as a terminal would show them.
 
-A progress bar rewrites its line a thousand times; the server wants the line.  So each stream has a small
-terminal of its own, whose last 32 lines can still change; both streams share the numbers of the lines.
+A progress bar rewrites its line a thousand times; the server wants the line.  So each stream of each process
+has a small terminal of its own, whose last 32 lines can still change; all share the numbers of the lines.
 
 What is understood: line feed, carriage return, backspace, cursor up and down, erase in line.  Everything else
 stays in the text, colours above all: whoever shows the text interprets them.  (wandb 0.31 understands line
@@ -17,13 +17,12 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timedelta
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 LIVE_LINES = 32  # per stream, as in wandb; what scrolled out of them never changes again
 MAX_LINE_CHARS = 4096  # as in wandb
 STDERR, STDOUT = 0, 1  # OutputRawRecord.OutputType
 FINISHED = 2  # the source of lines that are no terminal output
-N_SOURCES = 3
 
 # A number of more digits moves no cursor; it stays text.
 _CONTROL = re.compile(r"([\n\r\b]|\x1b\[[0-9]{0,9}[ABK])")
@@ -31,15 +30,18 @@ _UNFINISHED = re.compile(r"\x1b(?:\[[0-9]{0,9})?\Z")  # may become a control seq
 _EPOCH = datetime(1970, 1, 1)
 _LAST_US = (datetime(9999, 12, 31) - _EPOCH) // timedelta(microseconds=1)
 
+Source = Tuple[str, int]  # a process and a stream; see Console.on_final
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Line:
     """One line; `number` counts from 0 within the run."""
 
-    __slots__ = ("number", "text", "at_us", "is_error")
+    __slots__ = ("number", "text", "at_us", "is_error", "label")
 
-    def __init__(self, number: int, text: str, at_us: int, is_error: bool) -> None:
+    def __init__(self, number: int, text: str, at_us: int, is_error: bool, label: str = "") -> None:
+        self.label = label  # of the process
         self.number = number
         self.text = text
         self.at_us = at_us  # microseconds since the epoch
@@ -50,19 +52,21 @@ class Line:
         at_us = min(max(0, self.at_us), _LAST_US)  # what is no time at all has to be some
         at = (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds")
         if not structured:
-            return f"{'ERROR ' if self.is_error else ''}{at} {self.text}"
+            label = f"[{self.label}] " if self.label else ""
+            return f"{'ERROR ' if self.is_error else ''}{at} {label}{self.text}"
         fields = {"level": "error"} if self.is_error else {}
-        return _encode({**fields, "ts": at, "content": self.text})
+        label_field = {"label": self.label} if self.label else {}
+        return _encode({**fields, "ts": at, **label_field, "content": self.text})
 
 
 class Console:
-    """Both streams of a run.
+    """Both streams of a run, of each of its processes.
 
     Attributes:
         n_lines: Numbers given so far.
         changed: Lines that are new or different since `take_changed`, by number.
         on_final: Called with (source, line) for every line that will never change again; the numbers of one
-            source grow.
+            source grow.  A source is a process, by the id of its side log, and one of its streams.
     """
 
     __slots__ = ("n_lines", "changed", "on_final", "_screens")
@@ -70,23 +74,29 @@ class Console:
     def __init__(self) -> None:
         self.n_lines = 0
         self.changed: Dict[int, Line] = {}
-        self.on_final: Optional[Callable[[int, Line], None]] = None
-        self._screens = (_Screen(self, STDERR), _Screen(self, STDOUT))
+        self.on_final: Optional[Callable[[Source, Line], None]] = None
+        self._screens: Dict[str, Tuple[_Screen, _Screen]] = {"": self._new_screens("", "")}
 
-    def write(self, stream: int, text: str, at_us: int) -> None:
+    def _new_screens(self, side_id: str, label: str) -> Tuple[_Screen, _Screen]:
+        return _Screen(self, STDERR, side_id, label), _Screen(self, STDOUT, side_id, label)
+
+    def write(self, stream: int, text: str, at_us: int, side_id: str = "", label: str = "") -> None:
         """Take a piece of output; `stream` is STDERR or STDOUT."""
-        self._screens[stream == STDOUT].write(text, at_us)
+        screens = self._screens.get(side_id)
+        if screens is None:
+            screens = self._screens[side_id] = self._new_screens(side_id, label)
+        screens[stream == STDOUT].write(text, at_us, label)
 
-    def write_line(self, text: str, at_us: int) -> None:
+    def write_line(self, text: str, at_us: int, label: str = "") -> None:
         """Take finished lines that are no terminal output; a line feed at the end ends the last one."""
         for part in text[: -1 if text.endswith("\n") else None].split("\n"):
-            line = self.new_line("", at_us, False)
+            line = self.new_line("", at_us, False, label)
             line.text = part
             if self.on_final:
-                self.on_final(FINISHED, line)
+                self.on_final(("", FINISHED), line)
 
-    def new_line(self, text: str, at_us: int, is_error: bool) -> Line:
-        line = Line(self.n_lines, text, at_us, is_error)
+    def new_line(self, text: str, at_us: int, is_error: bool, label: str = "") -> Line:
+        line = Line(self.n_lines, text, at_us, is_error, label)
         self.n_lines += 1
         self.changed[line.number] = line
         return line
@@ -99,36 +109,42 @@ class Console:
 
     def live_lines(self) -> List[Line]:
         """Return the lines that could still change, stderr's before stdout's."""
-        return [line for screen in self._screens for line in screen.lines]
+        return [line for screens in self._screens.values() for screen in screens for line in screen.lines]
 
     def state(self) -> Dict[str, Any]:
         """Return what `restore` takes; JSON.  Nothing may be waiting to be sent."""
         assert not self.changed, "lines would be lost"
-        return {"n_lines": self.n_lines, "screens": [screen.state() for screen in self._screens]}
+        states = {side: [screen.state() for screen in both] for side, both in self._screens.items()}
+        return {"n_lines": self.n_lines, "screens": states.pop(""), "sides": states}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Console:
         console = cls()
         console.n_lines = state["n_lines"]
-        for screen, saved in zip(console._screens, state["screens"]):
-            screen.restore(saved)
+        for side_id, saved in {"": state["screens"], **state.get("sides", {})}.items():
+            console._screens[side_id] = console._new_screens(side_id, "")
+            for screen, its in zip(console._screens[side_id], saved):
+                screen.restore(its)
         return console
 
 
 class _Screen:
     """The terminal of one stream."""
 
-    __slots__ = ("_console", "_stream", "lines", "_row", "_column", "_unfinished")
+    __slots__ = ("_console", "_stream", "_side_id", "_label", "lines", "_row", "_column", "_unfinished")
 
-    def __init__(self, console: Console, stream: int) -> None:
+    def __init__(self, console: Console, stream: int, side_id: str, label: str) -> None:
         self._console = console
         self._stream = stream
+        self._side_id = side_id
+        self._label = label
         self.lines: List[Line] = []
         self._row = 0  # of the cursor; len(lines) or more while its line has no character yet
         self._column = 0
         self._unfinished = ""
 
-    def write(self, text: str, at_us: int) -> None:
+    def write(self, text: str, at_us: int, label: str) -> None:
+        self._label = label
         text = self._unfinished + text
         self._unfinished = ""
         cut = _UNFINISHED.search(text)
@@ -180,23 +196,27 @@ class _Screen:
     def _line(self, at_us: int) -> Line:
         """Return the line under the cursor; it and empty ones above it come into being now."""
         while self._row >= len(self.lines):
-            self.lines.append(self._console.new_line("", at_us, self._stream == STDERR))
+            self.lines.append(self._console.new_line("", at_us, self._stream == STDERR, self._label))
         if len(self.lines) > LIVE_LINES:
             n_gone = len(self.lines) - LIVE_LINES
             if self._console.on_final:
                 for line in self.lines[:n_gone]:
-                    self._console.on_final(self._stream, line)
+                    self._console.on_final((self._side_id, self._stream), line)
             del self.lines[:n_gone]
             self._row -= n_gone
         return self.lines[self._row]
 
     def state(self) -> Dict[str, Any]:
         lines = [[line.number, line.text, line.at_us] for line in self.lines]
-        return {"lines": lines, "row": self._row, "column": self._column, "unfinished": self._unfinished}
+        place = {"row": self._row, "column": self._column, "unfinished": self._unfinished}
+        return {"lines": lines, **place, "label": self._label}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         is_error = self._stream == STDERR
-        self.lines = [Line(number, text, at_us, is_error) for number, text, at_us in saved["lines"]]
+        self._label = saved.get("label", "")
+        self.lines = [
+            Line(number, text, at_us, is_error, self._label) for number, text, at_us in saved["lines"]
+        ]
         self._row, self._column, self._unfinished = saved["row"], saved["column"], saved["unfinished"]
 
 

@@ -7,7 +7,9 @@ started here records: `wandb` or `.wandb`, here or in WANDB_DIR.
 Rule 1: every log once: `latest-run` and other links are resolved, so the real directory is the one that is
         used.
 Rule 2: the order is that of the names, which begin with a time stamp.
-Rule 3: a directory is "offline" or "online" by its real name; one that was renamed counts as offline, for
+Rule 3: a log is called as it was recorded, `run-<id>.wandb`, also if it was compressed since: its checkpoint
+        and the segments that follow it know it by that name (see log_file.py).
+Rule 4: a directory is "offline" or "online" by its real name; one that was renamed counts as offline, for
         it is there and nobody else will upload it.
 """
 
@@ -21,16 +23,18 @@ from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Opti
 
 from wandb import env, settings_file
 from wandb.errors import UsageError
+from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
+from wandb.transaction_log.log_file import on_disk, plain_name, status
 
-LOG_SUFFIX = ".wandb"
 _RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
+_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z").match
 
 
 class Log(NamedTuple):
     """One log on disk.
 
     Attributes:
-        path: The file, links resolved.
+        path: The log's plain name, links resolved; open it with `log_file.open_log` or a `Reader`.
         shown: The path as a person would give it.
         is_named: Whether the user named this log or its run directory, and not one that it was found in.
     """
@@ -62,6 +66,33 @@ class Sidecars(NamedTuple):
     synced: Path
     syncstate: Path
 
+    @property
+    def refused(self) -> Path:
+        """Whose name, with the destination in it, is that of a refusal; see refusal.py."""
+        return self.checkpoint.with_suffix(".refused")
+
+    def are_begun(self) -> bool:
+        """Whether any upload of the log has begun, to whatever destination."""
+        return self.checkpoint.exists() or bool(_per_destination(self.checkpoint))
+
+    def is_leased(self) -> bool:
+        """Whether a syncer is at work on the log, or was when it was killed."""
+        return self.lease.exists() or bool(_per_destination(self.lease))
+
+    def refusals(self) -> List[Path]:
+        """Return the refusals that are kept for the log."""
+        return _per_destination(self.refused)
+
+    def is_one(self, name: str) -> bool:
+        """Say whether a file beside them is one of them, or what a kill has left of one."""
+        kinds = "|".join(path.suffix[1:] for path in (*self, self.refused))
+        log = re.escape(self.checkpoint.stem)
+        return re.fullmatch(rf"{log}(\.[0-9a-f]{{8}})?\.({kinds})(\..+)?", name) is not None
+
+
+def _per_destination(shared: Path) -> List[Path]:
+    return sorted(shared.parent.glob(f"{glob.escape(shared.stem)}.????????{shared.suffix}"))
+
 
 def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
     """Return where the syncer's files of a log are: beside it, or in a directory of their own.
@@ -87,11 +118,13 @@ class Unusable(NamedTuple):
 
     Attributes:
         error: Why it could not even be looked at; None if it just holds no run.
+        is_side: It holds what a process of a shared run has recorded, and the run's main log is not here.
     """
 
     path: str
     reason: str
     error: Optional[OSError]
+    is_side: bool = False
 
 
 def discover(paths: Sequence[str], working_dir: Optional[Path] = None) -> List[Log]:
@@ -110,7 +143,9 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
     """Return the logs that `paths` mean, and the paths that mean none."""
     here = working_dir or Path()
     if not paths:
-        return _unique(_logs_below(default_directory(here))), []
+        place = default_directory(here)
+        logs = _logs_below(place)
+        return _unique(logs), _lone_sides([place], logs)
     found: List[Path] = []
     named: Set[Path] = set()
     unusable: List[Unusable] = []
@@ -118,7 +153,9 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
         places = _expanded(here, path)
         logs = [log for place in places for log in _logs_below(place)]
         named.update(log for log in logs if log in places or log.parent in places)
-        if not logs:
+        lone = _lone_sides(places, logs)
+        unusable += lone
+        if not logs and not lone:
             unusable.append(_unusable(here, path))
         found += logs
     return _unique(found, named), unusable
@@ -182,18 +219,38 @@ def _expanded(here: Path, path: str) -> List[Path]:
 def _logs_below(path: Path) -> List[Path]:
     """Return the logs that one path means: itself, those in it, or those one level down."""
     if not os.path.isdir(path):
-        return [path] if os.path.isfile(path) and path.suffix == LOG_SUFFIX else []
-    inside = sorted(_logs_in(path))
+        log = Path(plain_name(path))
+        return [log] if log.suffix == LOG_SUFFIX and os.path.isfile(on_disk(path)) else []
+    inside = sorted(logs_in(path))
     if inside:
         return inside
-    runs = sorted(log for directory in _directories(path) for log in _logs_in(directory))
+    runs = sorted(log for directory in _directories(path) for log in logs_in(directory))
     if runs or not os.path.isdir(path / "wandb"):
         return runs
     return _logs_below(path / "wandb")
 
 
-def _logs_in(directory: Path) -> Iterator[Path]:
-    return (path for path in _entries(directory) if path.name.endswith(LOG_SUFFIX) and os.path.isfile(path))
+def logs_in(directory: Path) -> Set[Path]:
+    """Return the logs of a directory by their plain names, whichever form they are in."""
+    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
+    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
+
+
+def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
+    """Return the directories of side logs whose main logs are not among `logs`."""
+    main = {log.name for log in logs}
+    found = []
+    for place in places:
+        for directory in (place, place / "wandb"):
+            sides = [path for path in (directory, *_directories(directory)) if _SIDE_DIRECTORY(path.name)]
+            for path in sides:
+                names = {
+                    entry.name.partition(SIDE_MARK)[0] for entry in _entries(path) if SIDE_MARK in entry.name
+                }
+                reason = "holds a part of a shared run whose main log is not here: it is synced with that one"
+                if names - main:
+                    found.append(Unusable(str(path), reason, None, True))
+    return found
 
 
 def _directories(directory: Path) -> Iterator[Path]:
@@ -210,14 +267,14 @@ def _entries(directory: Path) -> List[Path]:
 def _unique(paths: Iterable[Path], named: AbstractSet[Path] = frozenset()) -> List[Log]:
     found: Dict[Tuple[int, int], Log] = {}
     for path in paths:
-        real = Path(os.path.realpath(path))
+        real = Path(plain_name(os.path.realpath(on_disk(path))))
         try:
-            status = real.stat()
+            found_there = status(real)
         except OSError:
             continue  # gone since it was listed
         is_direct = path.parent.resolve() == path.parent.absolute()
         shown = path if is_direct else real
-        key = (status.st_dev, status.st_ino)
+        key = (found_there.st_dev, found_there.st_ino)
         known = found.get(key)
         is_named = path in named or (known is not None and known.is_named)
         if known is not None and not is_direct:

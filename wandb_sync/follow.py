@@ -10,11 +10,11 @@ Rule 3: of other writers (other hosts, logs of other clients) the last change of
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Optional
 
 from wandb.proto.record_pb2 import RunRecord
+from wandb.transaction_log.log_file import status
 from wandb.processes import Life, ProcessId, life_of
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
@@ -31,7 +31,7 @@ def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, n
     if life is not Life.UNKNOWN:
         return life is Life.DEAD
     try:
-        return now_s - os.stat(log).st_mtime >= assume_dead_after_s
+        return now_s - status(log).st_mtime >= assume_dead_after_s
     except OSError:
         return True
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from wandb.errors import AuthenticationError, RejectedError
 from wandb_sync.transport.base import UPLOAD, Request, Response
 
+FILE_STREAM = "file_stream"  # the operation of a post of lines
 FILE_STREAM_TIMEOUT_S = 180.0  # a body is up to ~12 MB; the real client waits as long
 UPLOAD_TIMEOUT_S = 300.0  # of silence; a file may be of any size
 _JSON_HEADERS = {"Content-Type": "application/json"}
@@ -277,7 +278,7 @@ def file_stream(entity: str, project: str, run_id: str, body: bytes) -> Request:
     """Post lines; `body` is JSON as batching.py makes it."""
     names = (quote(name, safe="") for name in (entity, project, run_id))
     url = "/files/{}/{}/{}/file_stream".format(*names)
-    return Request("file_stream", "POST", url, body, _JSON_HEADERS, FILE_STREAM_TIMEOUT_S, wants_object=True)
+    return Request(FILE_STREAM, "POST", url, body, _JSON_HEADERS, FILE_STREAM_TIMEOUT_S, wants_object=True)
 
 
 def alert(

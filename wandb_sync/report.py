@@ -9,14 +9,16 @@ Rule 2: in a pipe there is no progress bar, and nothing is overwritten.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from typing import Any, Dict, Mapping, Optional, Protocol
+from typing import IO, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol
 
 import click
 
-from wandb_sync.service import Report
+from wandb.errors import UsageError
+from wandb_sync.outcomes import EXIT_LIMIT, Report
 
 SCHEMA_VERSION = 1
 
@@ -31,8 +33,72 @@ class Reporter(Protocol):
         """Tell the whole."""
 
 
+Put = Callable[[str, bool], None]  # a text and its line feed; whether it is one of stderr
+
+
+def to_screen(text: str, is_error: bool) -> None:
+    """Put a text to stdout or stderr."""
+    click.echo(text, err=is_error)
+
+
+def to_file(file: IO[str]) -> Put:
+    """Return what appends texts to a file, each with the time."""
+
+    def put(text: str, is_error: bool) -> None:
+        at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        file.write("".join(f"{at} {line}\n" for line in click.unstyle(text).splitlines()))
+        file.flush()
+
+    return put
+
+
+@contextlib.contextmanager
+def reporter_for(
+    *, as_json: bool, verbose: bool = False, quiet: bool = False, log_file: Optional[str] = None
+) -> Iterator[Reporter]:
+    """Yield who tells: in which form on the screen, and in the same form, but all of it, in a log file.
+
+    Raises:
+        UsageError: The log file cannot be written.
+    """
+    screen: Reporter = JsonReporter() if as_json else HumanReporter(verbose=verbose, quiet=quiet)
+    if not log_file:
+        yield screen
+        return
+    try:
+        file = open(log_file, "a", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"--log-file {log_file}: {error.strerror}") from error
+    with file:
+        if as_json:
+            kept: Reporter = JsonReporter(lambda text, is_error: print(text, file=file, flush=True))
+        else:
+            kept = HumanReporter(verbose=True, put=to_file(file))
+        yield Both(screen, kept)
+
+
+class Both:
+    """Tells two."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def event(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Tell one event."""
+        for reporter in self._reporters:
+            reporter.event(name, fields)
+
+    def end(self, report: Report) -> None:
+        """Tell the whole."""
+        for reporter in self._reporters:
+            reporter.end(report)
+
+
 class JsonReporter:
-    """One object per line on stdout: {"event": ..., "time": seconds since the epoch, ...}."""
+    """One object per line: {"event": ..., "time": seconds since the epoch, ...}."""
+
+    def __init__(self, put: Put = to_screen) -> None:
+        self._put = put
 
     def event(self, name: str, fields: Mapping[str, Any]) -> None:
         """Tell one event."""
@@ -52,7 +118,7 @@ class JsonReporter:
         )
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        click.echo(json.dumps(line, default=str))
+        self._put(json.dumps(line, default=str), False)
 
 
 _MARKS = {
@@ -66,18 +132,20 @@ _MARKS = {
     "locked": ("Locked", "yellow"),
     "interrupted": ("Interrupted", "yellow"),
     "planned": ("Would upload", None),
+    "refused": ("Refused before", "yellow"),
     "failed": ("Failed", "red"),
 }
-_QUIET_STATUSES = frozenset(("unchanged", "skipped", "empty"))  # one by one only if asked for
+_QUIET_STATUSES = frozenset(("unchanged", "skipped", "empty", "interrupted"))  # one by one only if asked for
 
 
 class HumanReporter:
     """Sentences, and on a terminal a line that shows how far we are."""
 
-    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+    def __init__(self, *, verbose: bool = False, quiet: bool = False, put: Put = to_screen) -> None:
         self._verbose = verbose
         self._quiet = quiet
-        self._shows_progress = not quiet and sys.stderr.isatty()
+        self._put = put
+        self._shows_progress = not quiet and put is to_screen and sys.stderr.isatty()
         self._n_bytes: Dict[str, int] = {}
         self._offsets: Dict[str, int] = {}
         self._total_n_bytes = 0
@@ -100,7 +168,9 @@ class HumanReporter:
         elif len(report.outcomes) > 1:
             said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
             self._say(f"{len(report.outcomes)} runs: {said}.")
-        if report.was_interrupted:
+        if report.was_interrupted and report.exit_code == EXIT_LIMIT:
+            self._say("The limit is reached.  The next sync goes on from there.")
+        elif report.was_interrupted:
             self._say(
                 "Interrupted.  What was acknowledged is remembered: the same command goes on from there."
             )
@@ -128,7 +198,16 @@ class HumanReporter:
 
     def _waiting(self, fields: Mapping[str, Any]) -> None:
         if not self._quiet:
-            self._warn(f"{fields['error']}; trying again in {fields['wait_s']:.0f} s")
+            again = "" if fields["wait_s"] is None else f"; trying again in {fields['wait_s']:.0f} s"
+            self._warn(f"{fields['error']}{again}")
+
+    def _run_deleted(self, fields: Mapping[str, Any]) -> None:
+        self._warn(
+            f"[{_short(fields['log'])}] was deleted on the server, and goes there as {fields['goes_on_as']}"
+        )
+
+    def _worker_lost(self, fields: Mapping[str, Any]) -> None:
+        self._warn(f"[{_short(fields['log'])}] its process has died; it goes on in another one")
 
     def _log_damaged(self, fields: Mapping[str, Any]) -> None:
         self._warn(
@@ -157,7 +236,7 @@ class HumanReporter:
 
     def _run_listed(self, fields: Mapping[str, Any]) -> None:
         self._clear_progress()
-        click.echo(f"{fields['state']:17} {fields['log']}")
+        self._put(f"{fields['state']:17} {fields['log']}", False)
 
     def _internal_error(self, fields: Mapping[str, Any]) -> None:
         self._warn(fields["error"])
@@ -173,20 +252,20 @@ class HumanReporter:
             self._warn(f"{fields['log']}{reason}", word, color)
         elif not self._quiet or status == "incomplete":
             self._clear_progress()
-            click.echo(f"wandb: {click.style(word, fg=color)} {fields['log']}{reason}{url}")
+            self._put(f"wandb: {click.style(word, fg=color)} {fields['log']}{reason}{url}", False)
 
     def _note(self, text: str) -> None:
         if not self._quiet:
             self._clear_progress()
-            click.echo(f"wandb: {text}", err=True)
+            self._put(f"wandb: {text}", True)
 
     def _say(self, text: str) -> None:
         self._clear_progress()
-        click.echo(f"wandb: {text}")
+        self._put(f"wandb: {text}", False)
 
     def _warn(self, text: str, word: str = "WARNING", color: Optional[str] = "yellow") -> None:
         self._clear_progress()
-        click.echo(f"wandb: {click.style(word, fg=color)} {text}", err=True)
+        self._put(f"wandb: {click.style(word, fg=color)} {text}", True)
 
     def _clear_progress(self) -> None:
         if self._progress_is_shown:

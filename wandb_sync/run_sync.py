@@ -7,24 +7,23 @@ Rule 1: the checkpoint is written after the acknowledgement, never before.
 Rule 2: whatever goes wrong ends this visit only; what was acknowledged until then is in the checkpoint.
 Rule 3: "synced" needs a receipt, and a receipt needs: the exit record seen, every line and file acknowledged,
         nothing lost, nothing left out.
-Rule 4: a segment that another one follows has ended, wherever its process is; it is read as far as the later
+Rule 4: a run's side logs go with its main log: all of them are read, and the run has ended when all have.
+Rule 5: a segment that another one follows has ended, wherever its process is; it is read as far as the later
         one says, brings its lines to their places, and leaves the last word on the run to the last segment.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
+import math
 import os
 import tempfile
 import threading
 import time
 import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
-
-from google.protobuf.message import DecodeError
+from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import (
     CheckpointMismatch,
@@ -36,12 +35,16 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
-from wandb.proto.record_pb2 import FilesItem
+from wandb.proto.record_pb2 import FilesItem, RunRecord
 from wandb.proto.record_pb2 import Record as RecordMessage
-from wandb.transaction_log.parser import Lost, Record
+from wandb.transaction_log.log_file import open_log, size
+from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
+from wandb.transaction_log.side_logs import side_logs
 import wandb_sync.files as files
-from wandb_sync.batching import BATCH_BYTES
+import wandb_sync.protocol as protocol
+import wandb_sync.refusal as refusal
+from wandb_sync.batching import BatchSize
 from wandb_sync.checkpoint import (
     Checkpoint,
     CheckpointFile,
@@ -55,7 +58,10 @@ from wandb_sync.checkpoint import (
 from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
+from wandb_sync.outcomes import Emit, Outcome, Status
+from wandb_sync.segments import Peek, peek, run_record
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -63,43 +69,16 @@ from wandb_sync.transport.stoppable import Stoppable
 
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
-SMALLEST_BATCH_BYTES = 64 << 10  # how far a server (or the proxy before it) may press us with 413
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
+SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
+# How long a record may be on its way into a side log while another process writes a later one: slow disks,
+# clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
+SETTLED_AFTER_S = 10.0
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
-
-Emit = Callable[[str, Mapping[str, Any]], None]
-
-
-class Status(enum.Enum):
-    """What became of a run."""
-
-    SYNCED = "synced"  # everything is there, and proven
-    UPLOADED = (
-        "uploaded"  # everything that the log holds is there; it has no exit record: the process was killed
-    )
-    INCOMPLETE = "incomplete"  # there is what could be uploaded; something is missing, damaged or left out
-    RUNNING = "running"  # what was there is uploaded; the run goes on
-    UNCHANGED = "unchanged"  # nothing new since an earlier sync
-    SKIPPED = "skipped"  # not wanted: online, or marked by another client
-    EMPTY = "empty"  # the log says nothing of a run
-    LOCKED = "locked"  # another syncer is at work on it
-    INTERRUPTED = "interrupted"  # what was acknowledged is remembered; the next sync goes on from there
-    PLANNED = "planned"  # a dry run: it would be uploaded
-    FAILED = "failed"  # see the error
-
-
-class Outcome(NamedTuple):
-    """What became of a run, and why."""
-
-    log: Log
-    status: Status
-    reason: str = ""
-    exit_code: int = 0
-    url: str = ""
-    counts: Mapping[str, int] = {}
 
 
 class RunOptions(NamedTuple):
@@ -112,6 +91,10 @@ class RunOptions(NamedTuple):
         mark: Whether the `.synced` marker is written.
         state_dir: Where the syncer's own files go; None: beside the log.
         dry_run: Whether nothing is to be written, not even beside the log.
+        on_deleted: What becomes of a run that was deleted on the server: "fail", "skip" or "new-id".
+        failed: Whether only runs are wanted that the server has refused before.
+        all_destinations: Keys of all destinations that the log is to arrive at before it is marked; none:
+            this one.
     """
 
     target: Target = Target()
@@ -122,6 +105,9 @@ class RunOptions(NamedTuple):
     mark: bool = True
     state_dir: Optional[Path] = None
     dry_run: bool = False
+    on_deleted: str = "fail"
+    failed: bool = False
+    all_destinations: Tuple[str, ...] = ()
 
 
 class Others(NamedTuple):
@@ -138,14 +124,30 @@ class Others(NamedTuple):
     read_until: int = 0
 
 
+class _Side(NamedTuple):
+    """A side log that is here."""
+
+    path: Path
+    run: RunRecord
+
+    @property
+    def id(self) -> str:
+        return self.run.writer.id
+
+
 class _StartAgain(Exception):
     """The server does not have what the checkpoint says it has."""
+
+
+class _Deleted(RejectedError):
+    """The server does not know the run any more, and nobody wants it to be made again."""
 
 
 class RunSync:
     """One run.  Not safe for threads.
 
     Attributes:
+        options: How it is synced.
         others: The other segments of the run; may be exchanged at any time, by any thread.
     """
 
@@ -161,6 +163,7 @@ class RunSync:
         first: Optional[Peek] = None,
         others: Others = Others(),
         leases: Optional[List[Lease]] = None,
+        batch: Optional[BatchSize] = None,
         stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -172,13 +175,14 @@ class RunSync:
             first: What the log's first records say, if somebody has looked already.
             others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
+            batch: What is known of the size of posts.
             stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
         self._stop = stop or threading.Event()
         self._transport = Stoppable(transport, self._stop)
         self._base_url = base_url
-        self._options = options
+        self.options = options
         self._structured_console = structured_console
         self._emit = emit
         self._leases = leases if leases is not None else []
@@ -187,12 +191,19 @@ class RunSync:
         self._held: List[Lease] = []
         self._again = False  # from the begin, whatever the checkpoint says
         self._first = first
+        self._target = options.target
+        self._refused: Optional[refusal.Refusal] = None
+        self._was_looked_up = False  # what the server has refused
         self.others = others
-        self._batch_bytes = BATCH_BYTES
+        self._batch = batch or BatchSize()
         self._reset()
 
     def _reset(self) -> None:
         self._session: Optional[Session] = None
+        self._sides: Dict[str, _Side] = {}  # those that are read
+        self._identities: Dict[str, Any] = {}  # of all that were ever read
+        self._all_said = True  # nobody writes to any of them
+        self._parts: List[Part] = []
         self._reader: Optional[Reader] = None
         self._checkpoints: Optional[CheckpointFile] = None
         self._transcript: Optional[Transcript] = None
@@ -221,6 +232,8 @@ class RunSync:
     def _close_log(self) -> None:
         if self._reader is not None:
             self._reader.close()
+        for part in self._parts:
+            part.reader.close()
         if self._transcript is not None:
             self._transcript.close()
         self._reset()
@@ -235,13 +248,16 @@ class RunSync:
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
         if self._session is None:
-            if not self._options.include_synced:
+            refused = self._look_up_refusal()
+            if refused is not None:
+                return refused
+            if not self.options.include_synced:
                 self._refuse_a_shorter_log()
             done = self._done_before()
             if done is None:
                 self._take_lease()
                 done = self._done_before()  # another syncer may have been about to be ready
-            if done is not None and self._options.include_synced:
+            if done is not None and self.options.include_synced:
                 self._again = True
             elif done is not None:
                 return done
@@ -252,28 +268,104 @@ class RunSync:
             except _StartAgain:
                 self._again = True
             except RejectedError as error:
-                if error.status != 413 or self._batch_bytes <= SMALLEST_BATCH_BYTES:
-                    raise
-                self._batch_bytes //= 4
-                self._emit("smaller_batches", {"log": self.log.shown, "n_bytes": self._batch_bytes})
+                if error.status == 413 and self._batch.can_shrink:
+                    self._batch.too_large()
+                    self._emit("smaller_batches", {"log": self.log.shown, "n_bytes": self._batch.n_bytes})
+                else:
+                    skipped = self._refuse(error)
+                    if skipped is not None:
+                        return skipped
             self._close_log()
+
+    # ---- what the server has refused
+
+    @property
+    def _refusal_path(self) -> Path:
+        """The place of the refusal, under the id that the log has, or that the user gave."""
+        target = self.options.target
+        return self._destination_of(target).file(self._cars.refused)
+
+    def _look_up_refusal(self) -> Optional[Outcome]:
+        """See what the server said before; return an outcome if that is not to be asked again."""
+        if self._was_looked_up:
+            return None
+        self._was_looked_up = True
+        self._refused = found = refusal.read(self._refusal_path)
+        if found is not None and found.goes_on_as:
+            self._target = self._target._replace(run_id=found.goes_on_as)
+            if not self.options.failed:
+                return None
+        if self.options.failed and (found is None or found.goes_on_as):
+            return Outcome(self.log, Status.SKIPPED, "was not refused")
+        options = self.options
+        is_listed = options.failed and options.dry_run
+        is_wanted = options.failed or options.include_synced or self.log.is_named
+        if found is None or (is_wanted and not is_listed):
+            return None
+        said = f"{found.reason} ({found.when}, {found.n_tries} times)"
+        if found.was_deleted and options.on_deleted == "skip":
+            return Outcome(self.log, Status.SKIPPED, f"deleted on the server: {said}")
+        if found.was_deleted and options.on_deleted == "new-id":
+            return None
+        return Outcome(self.log, Status.REFUSED, said, RejectedError.exit_code)
+
+    def _refuse(self, error: RejectedError) -> Optional[Outcome]:
+        """Keep what the server said; return an outcome if that is none to be told as a failure.
+
+        Returns:
+            None: the run is to be uploaded under a new id.
+
+        Raises:
+            RejectedError: The error, as it came.
+        """
+        if self.options.dry_run or not refusal.is_for_good(error):
+            raise error
+        is_deleted = isinstance(error, _Deleted) or refusal.was_deleted(error, is_open=self._is_open)
+        n_tries = self._refused.n_tries + 1 if self._refused is not None else 1
+        key = self._destination_of(self.options.target).key
+        said = refusal.Refusal(key, error.message, error.status, n_tries, self._now_s(), is_deleted)
+        if is_deleted and self.options.on_deleted == "new-id" and n_tries <= MAX_NEW_IDS:
+            again = "" if n_tries == 1 else f"-{n_tries}"
+            base = self.options.target.run_id or (self._first.run_id if self._first else "")
+            said = said._replace(goes_on_as=f"{base}-again{again}")
+            self._target = self._target._replace(run_id=said.goes_on_as)
+            self._emit("run_deleted", {"log": self.log.shown, "goes_on_as": said.goes_on_as})
+        self._refused = said
+        with contextlib.suppress(SyncError):  # a disk that is full must not hide what the server said
+            refusal.write(self._refusal_path, said)
+        if said.goes_on_as:
+            return None
+        if is_deleted and self.options.on_deleted == "skip":
+            return Outcome(self.log, Status.SKIPPED, f"deleted on the server: {error.message}")
+        raise error
+
+    def _arrived(self) -> None:
+        """Forget what the server had refused, now that it has taken the run."""
+        if self._refused is not None and not self._refused.goes_on_as and not self.options.dry_run:
+            refusal.forget(self._refusal_path)
+            self._refused = None
 
     # ---- is there anything to do
 
     @property
     def _destination(self) -> Destination:
         assert self._first is not None
-        target = self._options.target
+        return self._destination_of(self._target)
+
+    def _destination_of(self, target: Target) -> Destination:
+        assert self._first is not None
         return Destination(self._base_url, target.entity, target.project, target.run_id or self._first.run_id)
 
     def _done_before(self) -> Optional[Outcome]:
         """Return an outcome if it is known without a request that there is nothing to do."""
         with contextlib.suppress(LogError, CheckpointMismatch):
-            entry = CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+            entry = CheckpointFile(self._cars.checkpoint, self._destination).load(self.log.path)
             if entry is not None:
                 if not entry.is_complete or entry.identity.offset < self._whole_records_end(entry.identity):
                     return None
-                if entry.session.get("step_policy") != self._options.wishes.step_policy:
+                if entry.session.get("step_policy") != self.options.wishes.step_policy:
+                    return None
+                if any(self._has_grown(side, entry) for side in self._find_sides().values()):
                     return None
                 if any(
                     path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
@@ -292,7 +384,7 @@ class RunSync:
     def _refuse_a_shorter_log(self) -> None:
         """A log that was cut has lost its exit record, and would end a run as killed that is finished."""
         try:
-            CheckpointFile(self._cars.checkpoint).load(self._destination, self.log.path)
+            CheckpointFile(self._cars.checkpoint, self._destination).load(self.log.path)
         except LogShrank:
             raise
         except CheckpointMismatch:
@@ -305,6 +397,12 @@ class RunSync:
             return False
         return self._cars.synced.exists() or beside.synced.exists()
 
+    def _has_grown(self, side: _Side, entry: Checkpoint) -> bool:
+        """Say whether a side log has records that were not uploaded."""
+        known = entry.sides.get(side.id)
+        with Reader(side.path, known["offset"] if known else 0) as reader:
+            return any(True for _ in reader.events())
+
     def _whole_records_end(self, identity: Identity) -> int:
         """Return where the log's last whole record ends, without reading what was read before."""
         with Reader(self.log.path, identity.offset) as reader:
@@ -314,16 +412,22 @@ class RunSync:
             return reader.position
 
     def _take_lease(self) -> None:
-        """Take the lease; with a state directory also the one beside the log, where others look for it."""
-        if self._held or self._options.dry_run:
+        """Take the lease for the destination.
+
+        With a state directory also the one beside the log, where others look for it.
+        """
+        if self._held or self.options.dry_run:
             return
-        beside = Lease(sidecars(self.log).lease)
-        if beside.path != self._cars.lease:
+        shared = sidecars(self.log).lease
+        Lease(shared).check()  # of an older syncer, which has one for all destinations
+        beside = Lease(self._destination.file(shared))
+        mine = Lease(self._destination.file(self._cars.lease))
+        if beside.path != mine.path:
             if os.access(self.log.directory, os.W_OK):
                 self._hold(beside)
             else:
                 beside.check()
-        self._hold(Lease(self._cars.lease))
+        self._hold(mine)
 
     def _hold(self, lease: Lease) -> None:
         lease.acquire()
@@ -339,31 +443,31 @@ class RunSync:
         session, reader = self._session, self._reader
         assert session is not None and reader is not None
         session.is_last = not self.others.after
-        for event in reader.events():
+        for side, event in self._events(session, reader):
             if self._stop.is_set():
                 raise Interrupted(f"{self.log.shown}: was read to byte {session.offset}")
-            if self._is_beyond(event.end):
-                break
             if isinstance(event, Record):
-                is_time = session.add(event.payload, event.end)
+                is_time = session.add(event.payload, event.end, side)
                 if is_time and session.wants_position:
                     self._locate(session)
                 elif is_time:
                     self._push(session)
             else:
-                self._note_loss(session, event)
+                self._note_loss(session, event, side)
         if session.run is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
-        ended = session.exit_code is not None or self._options.finish
+        ended = session.exit_code is not None or self.options.finish
         if not ended and self.others.read_until:
             missing = self.others.read_until - session.offset
-            if missing > 0 and os.path.getsize(self.log.path) < self.others.read_until:
+            if missing > 0 and size(self.log.path) < self.others.read_until:
                 reason = f"{missing} bytes of the log are not here, as the segment that follows it says"
                 self._push(session)
                 return self._outcome(session, Status.RUNNING, reason)
             ended = True
         if not ended:
-            ended = has_ended(self.log.path, session.run, self._options.assume_dead_after_s, self._now_s())
+            ended = has_ended(self.log.path, session.run, self.options.assume_dead_after_s, self._now_s())
+        if ended and self._parts and not self._all_said:
+            ended = False  # a process that has side logs is at work
         if not ended:
             self._push(session)  # before the files: trouble with one must not keep the rows back
             self._upload_files(session, final=False)
@@ -372,18 +476,96 @@ class RunSync:
             return self._outcome(session, Status.RUNNING, "the run goes on")
         return self._finish(session, reader)
 
+    def _events(self, session: Session, reader: Reader) -> Iterator[Tuple[str, Event]]:
+        """Yield what the logs of the run say now, each event with the id of its side log."""
+        self._open_sides(session)
+        if not self._parts:
+            for event in reader.events():
+                if self._is_beyond(event.end):
+                    return
+                yield "", event
+            return
+        for part, event in join(self._parts, self._now_s() - SETTLED_AFTER_S):
+            yield part.id, event
+        self._all_said = (
+            self.options.finish
+            or self.others.read_until > 0
+            or all([self._has_ended(part, session) for part in self._parts])
+        )
+        if self._all_said:
+            for part, event in join(self._parts, math.inf):
+                yield part.id, event
+
+    def _open_sides(self, session: Session) -> None:
+        """Read the side logs that have come since from here on too."""
+        known = {part.id for part in self._parts}
+        if self._is_closed_to_sides:
+            return
+        assert self._reader is not None
+        fresh = [side for side in self._find_sides().values() if side.id not in known]
+        if not fresh:
+            return
+        if not self._parts:
+            first = run_record(self.log.path)
+            assert first is not None
+            limit = self.others.read_until
+            self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
+        for side in fresh:
+            source = session.side(side.id)
+            self._sides[side.id] = side
+            self._parts.append(Part(Reader(side.path, source.offset), _zero_s(side.run), id=side.id))
+
+    @property
+    def _is_closed_to_sides(self) -> bool:
+        """Whether the lines behind those that were uploaded are those of the segment that follows."""
+        return bool(self.others.after and self._kept is not None and self._kept.is_complete)
+
+    def _find_sides(self) -> Dict[str, _Side]:
+        """Return the side logs of this segment that are here, by their ids."""
+        found: Dict[str, _Side] = {}
+        assert self._first is not None
+        for path in side_logs(self.log.path, is_shared=self._first.is_shared):
+            run = run_record(Path(path))
+            if run is None or not run.writer.side or not self._is_ours(Path(path), run):
+                continue
+            found[run.writer.id] = _Side(Path(path), run)
+        return found
+
+    def _is_ours(self, path: Path, side: RunRecord) -> bool:
+        """Say whether a side log belongs to this segment: beside it, or begun nearest to it."""
+        first = self._first
+        assert first is not None
+        if (side.run_id, side.project) != (first.run_id, first.project):
+            return False
+        if path.parent == self.log.directory:
+            return True
+        begins = [first.started_s]
+        for other in (*self.others.before, *self.others.after):
+            record = run_record(other.path)
+            begins += [_seconds(record.start_time)] if record is not None else []
+        began = _seconds(side.start_time)
+        return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
+
+    def _has_ended(self, part: Part, session: Session) -> bool:
+        """Say whether nobody writes to one of the logs any more."""
+        source = session.side(part.id) if part.id else session.main
+        run = self._sides[part.id].run if part.id else session.run
+        if source.exit_code is not None or part.has_exit(source.offset):
+            return True
+        path = Path(part.reader.path)
+        return has_ended(path, run, self.options.assume_dead_after_s, self._now_s())
+
     def _begin(self) -> None:
         """Restore the session from the checkpoint, or begin at the begin."""
-        self._checkpoints = CheckpointFile(self._cars.checkpoint)
+        self._checkpoints = CheckpointFile(self._cars.checkpoint, self._destination)
         if self._checkpoints.was_damaged:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": "it is damaged"})
-        destination = self._destination
         entry: Optional[Checkpoint] = None
         try:
-            entry = None if self._again else self._checkpoints.load(destination, self.log.path)
+            entry = None if self._again else self._checkpoints.load(self.log.path)
         except CheckpointMismatch as error:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
-        target, wishes = self._options.target, self._options.wishes
+        target, wishes = self._target, self.options.wishes
         policy = entry.session.get("step_policy", wishes.step_policy) if entry is not None else ""
         if entry is not None and policy != wishes.step_policy:
             if policy == "keep" and entry.session["n_late"]:
@@ -394,30 +576,38 @@ class RunSync:
             entry = None  # rows go to other places now
         self._kept = entry
         if entry is None:
-            self._checkpoints.discard(destination)
+            self._checkpoints.discard()
         if entry is None or not entry.session:
             session = Session(
                 target,
                 wishes,
                 starting_step=_starting_step(self._cars.syncstate),
-                batch_bytes=self._batch_bytes,
+                batch_bytes=self._batch.n_bytes,
                 previous=self._previous_place(),
             )
         else:
-            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch_bytes)
+            session = Session.restore(entry.session, target, wishes, batch_bytes=self._batch.n_bytes)
         if entry is not None:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
             self._lost = list(entry.lost)
+            self._identities = dict(entry.sides)
+            for side in self._find_sides().values():
+                identity = entry.sides.get(side.id)
+                if identity is not None and identify(side.path, identity["offset"]) != Identity(**identity):
+                    reason = f"{side.path.name} is not the log that it was written for"
+                    self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": reason})
+                    raise _StartAgain
         self._transcript = Transcript()
         if session.console.n_lines:
-            self._replay_console(session.offset, session.console)
+            ends = {side.id: side.offset for side in (session.main, *session.sides.values())}
+            self._printed(self.log, self._transcript, ends)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
         self._emit(
             "run_started",
-            {"log": self.log.shown, "offset": session.offset, "n_bytes": os.path.getsize(self.log.path)},
+            {"log": self.log.shown, "offset": session.offset, "n_bytes": size(self.log.path)},
         )
 
     def _previous_place(self) -> Optional[Place]:
@@ -431,23 +621,35 @@ class RunSync:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
 
-    def _replay_console(self, end: int, restored: Console) -> None:
-        """Fill the transcript with what was printed before the checkpoint."""
-        assert self._transcript is not None
-        self._printed(self.log.path, self._transcript, end)
+    def _printed(self, log: Log, transcript: Transcript, ends: Optional[Mapping[str, int]] = None) -> Console:
+        """Fill a transcript with what a log, and the side logs beside it, say was printed.
 
-    def _printed(self, log: Path, transcript: Transcript, end: Optional[int] = None) -> Console:
-        """Fill a transcript with what a log says was printed, up to `end`; returns the terminal."""
+        Args:
+            ends: How far, in bytes by the ids of the side logs; None for all of it.
+
+        Returns:
+            The terminal.
+        """
         console = Console()
         console.on_final = transcript.add
-        with Reader(log) as reader:
-            for event in reader.events():
-                if end is not None and event.end > end:
-                    break
+        if log == self.log:
+            sides = list(self._find_sides().values())
+        else:
+            runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+            sides = [_Side(path, run) for path, run in runs if run is not None]
+        with contextlib.ExitStack() as stack:
+            first = run_record(log.path)
+            parts = []
+            for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
+                if ends is None or ends.get(id):
+                    reader = stack.enter_context(Reader(path))
+                    limit = 0 if ends is None else ends[id]
+                    parts.append(Part(reader, 0.0 if run is None else _zero_s(run), id=id, limit=limit))
+            for part, event in join(parts, math.inf):
                 if isinstance(event, Record) and _may_be_console(event.payload):
                     record = RecordMessage.FromString(event.payload)
                     if record.HasField("output_raw"):
-                        console.write(record.output_raw.output_type, record.output_raw.line, 0)
+                        console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
                     elif record.HasField("output_logger"):
                         console.write_line(record.output_logger.line, 0)
                     console.changed = {}
@@ -460,6 +662,7 @@ class RunSync:
         if session.wants_console_form:
             session.structured_console = self._structured_console()
         self._drive(session.flush(self._unreported))
+        session.batch_bytes = self._batch.n_bytes
         self._unreported = []
         self._save(session, is_complete=False)
         self._progress(session)
@@ -476,17 +679,22 @@ class RunSync:
         if self._is_open or session.run is None:
             return
         before = session.bucket
+        if before is not None and self.options.on_deleted == "skip" and not self.options.dry_run:
+            where = (before.entity, before.project, before.name)
+            answer = self._transport.send(protocol.run_resume_status(*where))
+            if protocol.read_resume_status(answer) is None:
+                raise _Deleted(f"the server does not know run {before.name} any more", status=404)
         self._drive(session.open())
         self._is_open = True
         now = session.bucket
         assert now is not None
         is_another = before is not None and (now.inserted or now[:4] != before[:4])
-        if is_another and not self._options.dry_run:  # which has no server that could know the run
+        if is_another and not self.options.dry_run:  # which has no server that could know the run
             self._emit(
                 "checkpoint_discarded", {"log": self.log.shown, "reason": "the server has another run"}
             )
             raise _StartAgain
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._emit(
                 "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
             )
@@ -495,7 +703,9 @@ class RunSync:
         # Before the files: trouble with one must not keep the rows back.  And should a log without exit
         # record grow after all, the state from before its end is what to go on from.
         self._push(session)
-        before_end = json.loads(json.dumps(session.state())) if session.exit_code is None else None
+        sources = (session.main, *session.sides.values())
+        is_open = any(source.exit_code is None for source in sources)
+        before_end = json.loads(json.dumps(session.state())) if is_open else None
         loss = reader.loss_at_end() if reader.at_end else None
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
@@ -510,6 +720,7 @@ class RunSync:
         if before_end is not None:
             before_end["place"] = list(session.place)
         self._save(session, is_complete=True, state=before_end, lacks=lacks)
+        self._arrived()
         self._progress(session)
         return self._judge(session, lacks)
 
@@ -517,7 +728,7 @@ class RunSync:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
         if lacks:
             return self._outcome(session, Status.INCOMPLETE, "; ".join(lacks), exit_code=3)
-        if not self._options.wishes.console:
+        if not self.options.wishes.console:
             return self._outcome(session, Status.UPLOADED, "without its console output: --skip-console")
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
@@ -525,12 +736,12 @@ class RunSync:
         if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._write_receipt(session)
         return self._outcome(session, Status.SYNCED, "; ".join(notes))
 
     def _n_left_out(self, session: Session) -> int:
-        return session.n_late if self._options.wishes.step_policy == "drop" else 0
+        return session.n_late if self.options.wishes.step_policy == "drop" else 0
 
     def _lacks(self, session: Session) -> List[str]:
         """Return what is missing on the server, in words."""
@@ -550,6 +761,12 @@ class RunSync:
             lacks.append(f"and {len(self._missing) - 3} more files")
         if session.n_lost:
             lacks.append(f"{session.n_lost} records were given up when they were recorded: the disk was full")
+        n_beside = self._n_left_beside(session)
+        if n_beside:
+            lacks.append(
+                f"{n_beside} records of side logs came after the run had gone on in another segment; "
+                "--include-synced uploads the segments once more, all of them in order"
+            )
         n_behind = self._n_overtaken()
         if n_behind:
             lacks.append(
@@ -557,6 +774,17 @@ class RunSync:
                 "--id uploads this log as a run of its own"
             )
         return lacks
+
+    def _n_left_beside(self, session: Session) -> int:
+        """Count what came into side logs when the lines of this segment had no place for it any more."""
+        if not self._is_closed_to_sides:
+            return 0
+        n_records = 0
+        for side in self._find_sides().values():
+            offset = session.sides[side.id].offset if side.id in session.sides else 0
+            with Reader(side.path, offset) as reader:
+                n_records += sum(isinstance(event, Record) for event in reader.events())
+        return n_records
 
     def _n_overtaken(self) -> int:
         """Count the records from after the segment that follows had begun: two wrote one run at once."""
@@ -576,19 +804,24 @@ class RunSync:
     def _checkpoint_of(self, log: Log) -> Optional[Checkpoint]:
         """Return what is known of another segment's upload."""
         with contextlib.suppress(LogError, CheckpointMismatch, CheckpointUnreadable):
-            checkpoints = CheckpointFile(sidecars(log, self._options.state_dir).checkpoint)
-            return checkpoints.load(self._destination, log.path)
+            shared = sidecars(log, self.options.state_dir).checkpoint
+            return CheckpointFile(shared, self._destination).load(log.path)
         return None
 
     # ---- files
 
     def _upload_files(self, session: Session, *, final: bool) -> None:
-        wanted = [
-            path
-            for path, policy in session.files.items()
-            if final or policy in (FilesItem.NOW, FilesItem.LIVE)
-        ]
-        sources, missing = files.from_disk(self.log.files_dir, wanted)
+        sources: List[files.Source] = []
+        missing: List[files.Missing] = []
+        for source in (*session.sides.values(), session.main):
+            wanted = [
+                path
+                for path, policy in source.files.items()
+                if final or policy in (FilesItem.NOW, FilesItem.LIVE)
+            ]
+            beside = self._sides[source.id].path.parent if source.id in self._sides else self.log.directory
+            present, absent = files.from_disk(beside / "files", wanted)
+            sources, missing = sources + present, missing + absent
         with contextlib.ExitStack() as stack:
             if final:
                 self._missing = {}
@@ -602,7 +835,7 @@ class RunSync:
                 return
             self._open(session)
             assert session.bucket is not None
-            self._files_saved_s = self._now_s()
+            self._files_saved_s = time.monotonic()
             try:
                 refused = files.upload(self._transport, session.bucket, sources, self._file_arrived)
             except BaseException:
@@ -613,9 +846,9 @@ class RunSync:
     def _file_arrived(self, source: files.Source) -> None:
         self._uploaded[source.path] = source.stamp
         self._unreported.append(source.path)
-        if self._now_s() - self._files_saved_s > SAVE_FILES_EVERY_S:
+        if time.monotonic() - self._files_saved_s > SAVE_FILES_EVERY_S:
             self._save_files()
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
     def _console_source(self, session: Session, stack: contextlib.ExitStack) -> List[files.Source]:
@@ -639,7 +872,7 @@ class RunSync:
     def _write_console(self, log: Log, file: IO[bytes]) -> int:
         """Write what another segment has printed; returns its size in bytes."""
         with contextlib.closing(Transcript()) as transcript:
-            console = self._printed(log.path, transcript)
+            console = self._printed(log, transcript)
             return transcript.write_to(file, console.live_lines())
 
     # ---- what is kept
@@ -652,10 +885,12 @@ class RunSync:
         state: Optional[Dict[str, Any]] = None,
         lacks: Sequence[str] = (),
     ) -> None:
-        if self._options.dry_run:
+        if self.options.dry_run:
             return
         assert self._checkpoints is not None
         self._check_lease()
+        for side in self._sides.values():
+            self._identities[side.id] = self._identified(side, session.side(side.id).offset)
         self._kept = Checkpoint(
             identity=identify(self.log.path, session.offset),
             session=state or json.loads(json.dumps(session.state())),
@@ -665,48 +900,63 @@ class RunSync:
             lost=self._lost[:MAX_LOST_KEPT],
             lacks=list(lacks),
             is_complete=is_complete,
+            sides=self._identities,
         )
-        self._checkpoints.save(self._destination, self._kept)
+        self._checkpoints.save(self._kept)
+
+    def _identified(self, side: _Side, offset: int) -> Dict[str, Any]:
+        known = self._identities.get(side.id)
+        return known if known and known["offset"] == offset else identify(side.path, offset)._asdict()
 
     def _save_files(self) -> None:
         """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
-        self._files_saved_s = self._now_s()
-        if self._options.dry_run or not self._uploaded:
+        self._files_saved_s = time.monotonic()
+        if self.options.dry_run or not self._uploaded:
             return
         assert self._checkpoints is not None
         nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], [], False)
         self._kept = (self._kept or nothing)._replace(files=self._uploaded, unreported=self._unreported)
-        self._checkpoints.save(self._destination, self._kept)
+        self._checkpoints.save(self._kept)
 
     def _write_receipt(self, session: Session) -> None:
-        receipts = read_receipts(self._cars.receipt)
-        crc32 = file_n_bytes = 0
-        with open(self.log.path, "rb") as file:
-            for piece in iter(lambda: file.read(1 << 20), b""):
-                crc32 = zlib.crc32(piece, crc32)
-                file_n_bytes += len(piece)
-        log = {
-            "name": self.log.path.name,
-            "offset": session.offset,
-            "file_n_bytes": file_n_bytes,
-            "crc32": crc32,
+        log = {"name": self.log.path.name, "offset": session.offset, **checksum(self.log.path)}
+        sides = {
+            side.path.name: {"offset": session.side(side.id).offset, **checksum(side.path)}
+            for side in self._sides.values()
         }
-        receipts[self._destination.key] = {
+        receipt = {
             "url": self._url(session),
             "log": log,
+            "sides": sides,
             "n_lines": session.n_lines,
             "files": self._uploaded,
             "exit_code": session.exit_code,
             "synced_at": self._now_s(),
         }
-        body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
-        replace_file(self._cars.receipt, sealed(body))
-        if self._options.mark:
-            self._cars.synced.touch()
+        with self._shared_files():
+            receipts = {**read_receipts(self._cars.receipt), self._destination.key: receipt}
+            body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
+            replace_file(self._cars.receipt, sealed(body))
+            if self.options.mark and all(key in receipts for key in self.options.all_destinations):
+                self._cars.synced.touch()
+
+    @contextlib.contextmanager
+    def _shared_files(self) -> Iterator[None]:
+        """Keep the files that all destinations share to ourselves, for a moment."""
+        until_s = time.monotonic() + SHARED_FILES_S
+        while True:
+            try:
+                with Lease(self._cars.lease):
+                    yield
+                return
+            except LeaseHeld:
+                if time.monotonic() > until_s:
+                    raise
+            self._stop.wait(0.05)
 
     def _keep_syncstate(self, session: Session) -> None:
         """Write where the run went on, as wandb does and reads it."""
-        if not self._options.dry_run:
+        if not self.options.dry_run:
             state = {
                 "starting_step": session.starting_step,
                 "starting_runtime": int(session.runtime_s * 1000),
@@ -721,6 +971,8 @@ class RunSync:
             while True:
                 request = steps.send(response)  # type: ignore[arg-type]  # None starts it
                 response = self._transport.send(request)
+                if request.operation == protocol.FILE_STREAM:
+                    self._batch.took(request.n_bytes, response.took_s)
         except StopIteration:
             pass
 
@@ -728,16 +980,17 @@ class RunSync:
         if any(lease.is_lost for lease in self._held):
             raise LeaseHeld(f"{self.log.shown}: another syncer has taken the run over")
 
-    def _note_loss(self, session: Session, lost: Lost) -> None:
-        session.skip(lost.end)
+    def _note_loss(self, session: Session, lost: Lost, side: str) -> None:
+        session.skip(lost.end, side)
         self._lost.append([lost.offset, lost.n_bytes, lost.reason])
+        shown = str(self._sides[side].path) if side else self.log.shown
         self._emit(
             "log_damaged",
-            {"log": self.log.shown, "offset": lost.offset, "n_bytes": lost.n_bytes, "reason": lost.reason},
+            {"log": shown, "offset": lost.offset, "n_bytes": lost.n_bytes, "reason": lost.reason},
         )
 
     def _progress(self, session: Session) -> None:
-        n_bytes = os.path.getsize(self.log.path)
+        n_bytes = size(self.log.path)
         self._emit("progress", {"log": self.log.shown, "offset": session.offset, "n_bytes": n_bytes})
 
     def _url(self, session: Session) -> str:
@@ -753,7 +1006,7 @@ class RunSync:
             "files": len(self._uploaded),
             "console_lines": session.console.n_lines,
         }
-        if self._options.dry_run:
+        if self.options.dry_run:
             counts["rows"] -= self._n_rows_before
             return Outcome(self.log, Status.PLANNED, reason, exit_code, counts=counts)
         if status is Status.RUNNING:
@@ -761,47 +1014,27 @@ class RunSync:
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
 
 
-class Peek(NamedTuple):
-    """What the first records of a log say."""
-
-    run_id: str
-    entity: str
-    project: str
-    started_s: float
-    is_ours: bool
-    previous: str = ""  # the segment before, as SegmentInfo has it
-    previous_end: int = 0
-    n_before: int = 0  # rows of earlier segments
-    is_rewound: bool = False  # it begins behind a step of the run itself
-
-
-def peek(log: Path) -> Optional[Peek]:
-    """Return what the first records of a log say; None if there is no run record among them.
+def checksum(path: Path) -> Dict[str, int]:
+    """Return what tells whether a log is still the same, as receipts have it; compressed or not.
 
     Raises:
-        LogError: The log cannot be read.
+        OSError, LogError: It cannot be read.
     """
-    is_ours = False
-    with Reader(log) as reader:
-        for number, event in enumerate(reader.events()):
-            if number > 10:
-                break
-            if not isinstance(event, Record):
-                continue
-            record = RecordMessage()
-            with contextlib.suppress(DecodeError):
-                record.ParseFromString(event.payload)
-            if record.HasField("header"):
-                is_ours = record.header.version_info.producer.startswith("wandb-ng")
-            if record.HasField("run"):
-                run = record.run
-                started_s = run.start_time.seconds + run.start_time.nanos / 1e9
-                segment = run.segment
-                who = (run.run_id, run.entity, run.project)
-                behind = (segment.previous, segment.previous_end, segment.begin.history)
-                is_rewound = run.branch_point.run == run.run_id
-                return Peek(*who, started_s, is_ours, *behind, is_rewound)
-    return None
+    crc32 = n_bytes = 0
+    with open_log(path) as file:
+        while piece := file.read_at(n_bytes, 1 << 20):
+            crc32 = zlib.crc32(piece, crc32)
+            n_bytes += len(piece)
+    return {"file_n_bytes": n_bytes, "crc32": crc32}
+
+
+def _seconds(timestamp: Any) -> float:
+    return float(timestamp.seconds + timestamp.nanos / 1e9)
+
+
+def _zero_s(run: RunRecord) -> float:
+    """Return when `_runtime` was 0 in a log, in seconds since the epoch."""
+    return run.writer.runtime_zero or _seconds(run.start_time) - run.runtime
 
 
 def is_damaged(log: Path) -> bool:

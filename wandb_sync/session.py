@@ -2,6 +2,7 @@
 
     session = Session(Target(), Wishes())
     session.add(payload, end)         # any number of records; True: time for `locate`, or `open` and `flush`
+    session.add(payload, end, side)   # those of a side log, by its id, in between
     drive(session.locate())           # only if `wants_position`: where a resumed run goes on
     drive(session.open())             # the run exists on the server from here on
     drive(session.flush())            # what was added is on the server; `state()` may be kept
@@ -20,6 +21,8 @@ Rule 5: offsets on the server are ours.  Our own logs say where their lines begi
         at the first contact with a run that goes on from one that only it knows, and when it drops rows for
         us.
 Rule 6: what is said of the run as a whole, its summary, config and end, is said by its last segment only.
+Rule 7: a side log's records count as if the main log had them, in the order in which they are added, but for
+        what the main log alone says: which run it is, and how it ended.
 
 To add a kind of record: a method `_<field name>`; see CONTRIBUTING.md.
 """
@@ -40,6 +43,7 @@ from wandb_sync.json_tree import dumps, merge, put, row_tree, text_of
 from wandb_sync.metrics import Metrics
 from wandb_sync.rows import Cut, Cutter
 from wandb_sync.run_config import RunConfig
+from wandb_sync.source import Source
 from wandb_sync.summary import Summary
 from wandb_sync.transport.base import Request, Response
 
@@ -107,17 +111,17 @@ class Session:
     """See the module.
 
     Attributes:
-        offset: Where the last record that was added ends, in bytes.
+        main: The main log.
+        sides: The side logs that anything was added of, by their ids.
         run: The run's parameters; None until the log has said them.
         bucket: What the server calls the run; None before `open`.
-        exit_code: Of the process; None until an exit record was added.
         wants_position: Whether `locate` is to be driven before anything else.
         wants_console_form: Whether `structured_console` should be known for the next `flush`.
         structured_console: Whether the server takes console lines as JSON; None: nobody has asked it yet.
-        files: Files of the run, by path relative to `files/`, with their policy.
         starting_step: Added to the step of every row.
         n_rows, n_records, n_unreadable: Counted since the log's begin.
         not_uploaded: What we cannot upload -> how often the log has it.
+        batch_bytes: Of lines per post, about; may change at any time.
         is_last: Whether no later segment of the run is known; may change until `finish`.
         n_late: Rows whose step went back.
         n_lost: Records that the recorder had to give up, by its own count.
@@ -143,13 +147,13 @@ class Session:
         self.wishes = wishes
         self.is_last = True
         self._previous = previous
-        self.offset = 0
+        self.main = Source("")
+        self.sides: Dict[str, Source] = {}
+        self._source = self.main  # of the record in hand
         self.run: Optional[pb.RunRecord] = None
         self.bucket: Optional[protocol.Bucket] = None
-        self.exit_code: Optional[int] = None
         self.wants_position = False
         self.structured_console: Optional[bool] = None
-        self.files: Dict[str, int] = {}
         self.starting_step = starting_step or 0
         self.n_rows = 0
         self.n_records = 0
@@ -163,7 +167,7 @@ class Session:
         self._summary_tree = Summary()  # without the rows that wait in _unfolded
         self._unfolded: Optional[Cut] = None
         self._cutter = Cutter()
-        self._batch_bytes = batch_bytes
+        self.batch_bytes = batch_bytes
         self._known_starting_step = starting_step
         self._earlier_runtime_s = 0.0
         self._is_new = False  # on the server, as far as we have asked
@@ -175,9 +179,6 @@ class Session:
         self._rewind_to: Optional[Dict[str, Any]] = None  # a row that waits for the server to drop others
         self._batch = Batch()
         self._alerts: List[pb.AlertRecord] = []
-        self._pending_row: Dict[str, Any] = {}
-        self._pending_step = 0
-        self._last_at_us = 0
         self._final_exit_code: Optional[int] = None
         self._config_memo = (-1, "")  # how many records were added when the config was last put into text
         self._sent_config = ""
@@ -187,18 +188,38 @@ class Session:
 
     # ---- records in
 
-    def add(self, payload: bytes, end: int) -> bool:
+    @property
+    def offset(self) -> int:
+        """Where the last record of the main log that was added ends, in bytes."""
+        return self.main.offset
+
+    @property
+    def exit_code(self) -> Optional[int]:
+        """Of the process of the main log; None until an exit record was added."""
+        return self.main.exit_code
+
+    def add(self, payload: bytes, end: int, side: str = "") -> bool:
         """Take one record; `end` is its end in the log.  What cannot be read is counted and passed over.
+
+        Args:
+            side: The id of the side log it is from; "" for the main log.
 
         Returns:
             Whether something is to be done before more is added: `locate`, or a `flush` of what waits.
         """
+        self._source = source = self.side(side) if side else self.main
         if not self._add_row_of_known_layout(payload):
             self._add_any(payload)
         self.n_records += 1
-        self.offset = end
-        is_full = self._batch.n_bytes + self._console_bytes >= self._batch_bytes
+        source.offset = end
+        is_full = self._batch.n_bytes + self._console_bytes >= self.batch_bytes
         return self.wants_position or is_full or self._rewind_to is not None
+
+    def side(self, id: str) -> Source:
+        """Return what is kept of a side log."""
+        if id not in self.sides:
+            self.sides[id] = Source(id)
+        return self.sides[id]
 
     def _add_row_of_known_layout(self, payload: bytes) -> bool:
         if self.starting_step:
@@ -210,9 +231,9 @@ class Session:
         batch.history.append(cut.line)
         batch.n_bytes += len(cut.line)
         self.n_rows += 1
-        self._pending_row = {}
-        if self._is_ours and self.metrics.shape_summary:
-            self._summary_tree.fold(cut.row, self.metrics)
+        self._source.pending_row = {}
+        if self._is_ours and (self.metrics.shape_summary or self.sides):
+            self._fold(cut.row)
         else:
             if self._unfolded is not None and self._unfolded.layout is not cut.layout:
                 self._fold_rows()
@@ -224,10 +245,17 @@ class Session:
         if self._unfolded is not None:
             row = self._unfolded.row
             self._unfolded = None
-            if self._is_ours:
-                self._summary_tree.fold(row, self.metrics)
-            else:
-                self._summary_tree.tree["_step"] = row["_step"]
+            self._fold(row)
+
+    def _fold(self, row: Dict[str, Any]) -> None:
+        tree = self._summary_tree.tree
+        step = tree.get("_step")
+        if self._is_ours:
+            self._summary_tree.fold(row, self.metrics)
+        else:
+            tree["_step"] = row["_step"]
+        if self.sides and _integer(step) > _integer(row["_step"]):
+            tree["_step"] = step  # each process has steps of its own
 
     def _add_any(self, payload: bytes) -> None:
         try:
@@ -246,9 +274,9 @@ class Session:
             # A value that nobody has thought of: it costs its record, not the run.
             self.n_unreadable += 1
 
-    def skip(self, end: int) -> None:
-        """Pass over a damaged piece of the log that ends at `end`."""
-        self.offset = end
+    def skip(self, end: int, side: str = "") -> None:
+        """Pass over a damaged piece of a log that ends at `end`."""
+        (self.side(side) if side else self.main).offset = end
 
     @property
     def is_waiting(self) -> bool:
@@ -295,12 +323,16 @@ class Session:
         return self._batch.n_dropped
 
     def _header(self, record: pb.HeaderRecord) -> None:
-        self._is_ours = record.version_info.producer.startswith(OUR_PRODUCER)
+        if self._source is self.main:
+            self._is_ours = record.version_info.producer.startswith(OUR_PRODUCER)
 
     def _run(self, record: pb.RunRecord) -> None:
         self.config.apply(record.config)
         self.config.telemetry.MergeFrom(record.telemetry)
         self.summary.apply(record.summary)
+        if self._source is not self.main:
+            self._run_of_side(record)
+            return
         kept = pb.RunRecord()
         kept.CopyFrom(record)
         for field in ("config", "summary", "telemetry", "settings", "_info"):
@@ -312,7 +344,19 @@ class Session:
             self._fork(kept.branch_point)
         elif self.run is None:
             self.wants_position = kept.resume or kept.branch_point.run == kept.run_id != ""
+        self.main.run = self.main.run or kept
         self.run = kept
+
+    def _run_of_side(self, record: pb.RunRecord) -> None:
+        """Take what another process says of the run: at first nothing, later what it has renamed."""
+        if self._source.run is None:
+            self._source.run = record
+        elif self.run is not None:
+            for field in ("display_name", "notes"):
+                setattr(self.run, field, getattr(record, field))
+            del self.run.tags[:]
+            self.run.tags.extend(record.tags)
+            self._run_changed = True
 
     def _follow(self, segment: pb.SegmentInfo) -> None:
         """Let the lines begin where those of the earlier segments end."""
@@ -343,7 +387,7 @@ class Session:
 
     def _history(self, record: pb.HistoryRecord) -> None:
         row = row_tree(record.item)
-        self._pending_row = {}
+        self._source.pending_row = {}
         self._cutter.learn(row)
         if self.starting_step or "_step" not in row:
             self._set_step(row, record.step.num)
@@ -355,22 +399,20 @@ class Session:
 
     def _add_row(self, row: Dict[str, Any]) -> None:
         self.n_rows += self._batch.add_history(text_of(row))
-        if self._is_ours:
-            self.summary.fold(row, self.metrics)
-        else:
-            self.summary.tree["_step"] = row["_step"]
+        self._fold_rows()
+        self._fold(row)
 
     def _footer(self, record: pb.FooterRecord) -> None:
         """A part of a row that waits for its end; the whole comes as history, unless the log ends before."""
         if record.HasField("pending"):
-            self._pending_step = record.pending.step.num
-            merge(self._pending_row, row_tree(record.pending.item))
+            self._source.pending_step = record.pending.step.num
+            merge(self._source.pending_row, row_tree(record.pending.item))
         if record.HasField("late"):
             self._late(record.late)
         if record.HasField("lost"):
             lost = record.lost
             self.n_lost += lost.history + lost.console + lost.stats + lost.other
-        if record.HasField("state") and not self.n_rows:
+        if record.HasField("state") and not self.n_rows and self._source is self.main:
             self.summary.go_on_from(record.state)
 
     def _late(self, record: pb.HistoryRecord) -> None:
@@ -382,7 +424,7 @@ class Session:
         row = row_tree(record.item)
         if self.starting_step or "_step" not in row:
             self._set_step(row, record.step.num)
-        if policy == "keep":
+        if policy == "keep" or self.sides:  # to go back would take the rows of other processes along
             self.n_rows += self._batch.add_history(text_of(row))
         elif _integer(row["_step"]) > _integer(self.summary.tree.get("_step")):
             self._add_row(row)  # behind the one that the server has gone back to
@@ -391,6 +433,10 @@ class Session:
 
     def _summary(self, record: pb.SummaryRecord) -> None:
         step = self.summary.tree.get("_step")
+        if record.whole and self.sides:  # other processes may have said something since
+            known = self.summary.tree
+            said = [item for item in record.update if (item.nested_key or [item.key])[0] not in known]
+            record = pb.SummaryRecord(update=said)
         self.summary.apply(record)
         if not self._is_ours:
             # The real client writes a row's summary before the row: of a run that was killed in between, the
@@ -410,29 +456,31 @@ class Session:
 
     def _files(self, record: pb.FilesRecord) -> None:
         for file in record.files:
-            self.files[file.path] = file.policy
+            self._source.files[file.path] = file.policy
 
     def _stats(self, record: pb.StatsRecord) -> None:
         at_ns = _nanoseconds(record.timestamp)
         row: Dict[str, Any] = {"_wandb": "true", "_timestamp": dumps(_seconds(at_ns))}
-        if self.run is not None:
-            row["_runtime"] = dumps(_seconds(at_ns - _nanoseconds(self.run.start_time)) + self.run.runtime)
+        run = self._source.run or self.run
+        if run is not None:
+            row["_runtime"] = dumps(_seconds(at_ns - _nanoseconds(run.start_time)) + run.runtime)
         for item in record.item:
             put(row, ("system." + item.key,), item.value_json)
         self._batch.add_event(text_of(row))
 
     def _output_raw(self, record: pb.OutputRawRecord) -> None:
-        self._last_at_us = _nanoseconds(record.timestamp) // 1000
+        source = self._source
+        source.last_at_us = _nanoseconds(record.timestamp) // 1000
         if self.wishes.console:
-            self.console.write(record.output_type, record.line, self._last_at_us)
+            self.console.write(record.output_type, record.line, source.last_at_us, source.id, source.label)
             self._console_bytes += len(record.line)
 
     def _output_logger(self, record: pb.OutputLoggerRecord) -> None:
         if self.wishes.console:
-            at_us = self._last_at_us
+            at_us = self._source.last_at_us
             if not at_us and self.run is not None:
                 at_us = _nanoseconds(self.run.start_time) // 1000
-            self.console.write_line(record.line, at_us)
+            self.console.write_line(record.line, at_us, self._source.label)
             self._console_bytes += len(record.line)
 
     def _metric(self, record: pb.MetricRecord) -> None:
@@ -444,7 +492,8 @@ class Session:
         self.config.telemetry.MergeFrom(record)
 
     def _environment(self, record: pb.EnvironmentRecord) -> None:
-        self.config.environment.MergeFrom(record)
+        if self._source is self.main:
+            self.config.environment.MergeFrom(record)
 
     def _alert(self, record: pb.AlertRecord) -> None:
         self._alerts.append(record)
@@ -454,7 +503,7 @@ class Session:
 
     def _exit(self, record: pb.RunExitRecord) -> None:
         if not record.not_complete:
-            self.exit_code = record.exit_code
+            self._source.exit_code = record.exit_code
 
     # ---- requests out, answers in
 
@@ -555,16 +604,29 @@ class Session:
 
         A row that waits for its end is complete now.  Call it once, before the last files are made.
         """
-        if self._pending_row:
-            row, self._pending_row = self._pending_row, {}
-            row.setdefault("_step", str(self._pending_step))
-            self._set_step(row, self._pending_step)
-            self._add_row(row)
-        self._final_exit_code = exit_code if self.exit_code is None else self.exit_code
+        for source in sorted((self.main, *self.sides.values()), key=_pending_since):
+            if source.pending_row:
+                row, source.pending_row = source.pending_row, {}
+                row.setdefault("_step", str(source.pending_step))
+                self._set_step(row, source.pending_step)
+                self._add_row(row)
+        said = self._said_exit_code()
+        self._final_exit_code = exit_code if said is None else said
         if self.exit_code is None:
             runtime = self.summary.tree.get("_runtime")
             if self._is_ours and isinstance(runtime, str):
                 put(self.summary.tree, ("_wandb", "runtime"), str(_integer(runtime)))
+
+    def _said_exit_code(self) -> Optional[int]:
+        """Return how the run has ended: what its main log says, unless that leaves it to the others."""
+        if self.run is None or not self.run.writer.keeps_state:
+            return self.exit_code
+        codes = [
+            side.exit_code
+            for side in self.sides.values()
+            if side.run is not None and not side.run.writer.keeps_state and side.exit_code is not None
+        ]
+        return max(codes, key=bool) if codes else self.exit_code
 
     def finish(self, uploaded: Sequence[str] = (), later_exit_code: Optional[int] = None) -> Steps:
         """Send what is left, and that the run is complete; `end` was called before.
@@ -685,12 +747,12 @@ class Session:
         assert self.bucket is not None and self.run is not None
         return {
             "version": STATE_VERSION,
-            "offset": self.offset,
+            **self.main.state(),
+            "main_run": self.main.state()["run"],
+            "sides": {id: side.state() for id, side in self.sides.items()},
             "run": base64.b64encode(self.run.SerializeToString()).decode(),
             "bucket": list(self.bucket),
-            "exit_code": self.exit_code,
             "structured_console": self.structured_console,
-            "files": self.files,
             "starting_step": self.starting_step,
             "n_rows": self.n_rows,
             "n_records": self.n_records,
@@ -708,9 +770,6 @@ class Session:
             "step_policy": self.wishes.step_policy,
             "n_late": self.n_late,
             "n_lost": self.n_lost,
-            "pending_row": self._pending_row,
-            "pending_step": self._pending_step,
-            "last_at_us": self._last_at_us,
         }
 
     @classmethod
@@ -730,12 +789,11 @@ class Session:
         if state.get("version") != STATE_VERSION:
             raise SyncError(f"the checkpoint's state has version {state.get('version')}, not {STATE_VERSION}")
         session = cls(target, wishes, batch_bytes=batch_bytes)
-        session.offset = state["offset"]
+        session.main = session._source = Source.restore("", {**state, "run": state.get("main_run")})
+        session.sides = {id: Source.restore(id, saved) for id, saved in state.get("sides", {}).items()}
         session.run = pb.RunRecord.FromString(base64.b64decode(state["run"]))
         session.bucket = protocol.Bucket(*state["bucket"])
-        session.exit_code = state["exit_code"]
         session.structured_console = state["structured_console"]
-        session.files = dict(state["files"])
         session.starting_step = state["starting_step"]
         session.n_rows = state["n_rows"]
         session.n_records = state["n_records"]
@@ -751,14 +809,19 @@ class Session:
         session.n_late = state["n_late"]
         session.n_lost = state["n_lost"]
         session._batch.n_dropped = state["n_dropped"]
-        session._pending_row = dict(state["pending_row"])
-        session._pending_step = state["pending_step"]
-        session._last_at_us = state["last_at_us"]
         return session
 
 
 def _lines_of(status: protocol.ResumeStatus) -> Dict[str, int]:
     return {HISTORY: status.n_history, EVENTS: status.n_events, CONSOLE: status.n_console}
+
+
+def _pending_since(source: Source) -> Tuple[float, str]:
+    """Return what sorts the logs by when something was last added to the row that waits for its end."""
+    try:
+        return float(source.pending_row.get("_timestamp", 0)), source.id
+    except (TypeError, ValueError):  # the user's own
+        return 0.0, source.id
 
 
 def _seconds(nanoseconds: int) -> float:

@@ -77,6 +77,15 @@ class Summary:
             )
         self._set_by_user.update(state.set_by_user)
 
+    @classmethod
+    def of_state(cls, state: RunState) -> Summary:
+        """Return what the recorder notes that the summary has come to: the values too."""
+        summary = cls()
+        summary.apply(state.summary)
+        summary._set_by_user = set()
+        summary.go_on_from(state)
+        return summary
+
     def redefine(self, definition: MetricRecord) -> None:
         """Shape the metric by its definition again, though the user has set it: the definition is newer."""
         self._set_by_user.discard(definition.name)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import heapq
 import json
 import tempfile
-from typing import IO, Iterator, List, Sequence, Tuple
+from typing import IO, Dict, Iterator, Sequence, Tuple
 
-from wandb_sync.console import N_SOURCES, Line
+from wandb_sync.console import Line, Source
 
 MEMORY_BYTES = 1 << 20  # per source; most runs print less
 
@@ -22,13 +22,14 @@ class Transcript:
     __slots__ = ("_spools",)
 
     def __init__(self) -> None:
-        self._spools: List[IO[str]] = [
-            tempfile.SpooledTemporaryFile(MEMORY_BYTES, "w+", encoding="utf-8", newline="\n")
-            for _ in range(N_SOURCES)
-        ]
+        self._spools: Dict[Source, IO[str]] = {}
 
-    def add(self, source: int, line: Line) -> None:
-        self._spools[source].write(f"{line.number} {json.dumps(line.text)}\n")
+    def add(self, source: Source, line: Line) -> None:
+        spool = self._spools.get(source)
+        if spool is None:
+            spool = tempfile.SpooledTemporaryFile(MEMORY_BYTES, "w+", encoding="utf-8", newline="\n")
+            self._spools[source] = spool
+        spool.write(f"{line.number} {json.dumps(line.text)}\n")
 
     def write_to(self, file: IO[bytes], live: Sequence[Line]) -> int:
         """Write the whole text and return its size in bytes.
@@ -38,14 +39,14 @@ class Transcript:
         """
         rest = sorted((line.number, line.text) for line in live)
         n_bytes = 0
-        for _, text in heapq.merge(*map(_entries, self._spools), rest):
+        for _, text in heapq.merge(*map(_entries, self._spools.values()), rest):
             n_bytes += file.write(text.encode("utf-8", "replace") + b"\n")
-        for spool in self._spools:
+        for spool in self._spools.values():
             spool.seek(0, 2)
         return n_bytes
 
     def close(self) -> None:
-        for spool in self._spools:
+        for spool in self._spools.values():
             spool.close()
 
 

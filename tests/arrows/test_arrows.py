@@ -180,7 +180,7 @@ def test_each_dependency_has_one_home() -> None:
         "requests": {"wandb_sync/transport/http.py"},
         "tenacity": {"wandb_sync/transport/retry.py"},
         "watchdog": {"wandb_sync/follow.py"},
-        "zstandard": {"wandb_sync/compress.py"},
+        "zstandard": {"wandb/transaction_log/compressed.py"},
         "sqlalchemy": {"wandb/server"},
         "starlette": {"wandb/server"},
         "uvicorn": {"wandb/server"},

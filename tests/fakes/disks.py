@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator
 
 import pytest
 
@@ -59,10 +59,23 @@ class SmallDisk:
 class FreezingDisk:
     """An ext4 that stops to answer (writes hang, uninterruptibly) until it is thawed."""
 
-    def __init__(self, path: Path, device: str) -> None:
+    def __init__(self, path: Path, image: Path) -> None:
+        """Mount an image that holds an ext4."""
         self.path = path
-        self._device = device
+        self._image = image
         self._frozen = False
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount it, at first or again."""
+        _do("mount", "-o", "loop,errors=remount-ro", self._image, self.path)
+        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+            (line,) = [line for line in mounts if f" {self.path} " in line]
+        self._device = line.partition(" - ")[2].split()[1]
+
+    def unmount(self) -> None:
+        """Take it away from under whoever has files open there; they can still write to those."""
+        _do("umount", "--lazy", self.path)
 
     def freeze(self) -> None:
         _do("fsfreeze", "--freeze", self.path)
@@ -101,12 +114,9 @@ def freezing_disk(tmp_path: Path) -> Iterator[FreezingDisk]:
         file.truncate(16 * 1024 * 1024)
     try:
         _do("mkfs.ext4", "-q", "-F", image)
-        _do("mount", "-o", "loop,errors=remount-ro", image, path)
+        disk = FreezingDisk(path, image)
     except OSError as error:
         unavailable(f"no ext4 can be mounted: {error}")
-    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
-        lines: List[str] = [line for line in mounts if f" {path} " in line]
-    disk = FreezingDisk(path, lines[0].partition(" - ")[2].split()[1])
     yield disk
     disk.thaw()
-    _do("umount", "--lazy", path)
+    disk.unmount()

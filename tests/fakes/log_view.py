@@ -23,7 +23,7 @@ class LogView:
         self.lost: List[Any] = []
         if isinstance(source, (str, Path)):
             path = Path(source)
-            path = next(path.glob("*.wandb")) if path.is_dir() else path
+            path = next(iter([*path.glob("*.wandb"), *path.glob("*.wandb.zst")])) if path.is_dir() else path
             with Reader(path) as reader:
                 for event in reader.events():
                     if hasattr(event, "payload"):

@@ -98,6 +98,7 @@ class Run:
         return {
             "fields": {k: v for k, v in sorted(self.fields.items()) if v is not None},
             "config": self.config,
+            "lines": {name: self.stream(name) for name in sorted(self.lines)},
             "history": self.history,
             "events": self.events,
             "summary": self.summary,

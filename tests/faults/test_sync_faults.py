@@ -26,8 +26,8 @@ from wandb_sync.files import PARALLEL_UPLOADS
 
 SYNC = """
 import sys
-from wandb_sync import run_sync
-run_sync.BATCH_BYTES = 4000  # so that a small log is many posts
+from wandb_sync import batching, run_sync
+batching.BATCH_BYTES = 4000  # so that a small log is many posts
 run_sync.SAVE_FILES_EVERY_S = 0.0
 from wandb_sync.cli import main
 sys.argv[0] = "wandb-sync"

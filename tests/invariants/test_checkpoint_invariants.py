@@ -15,14 +15,15 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from log_builder import LogBuilder, everything
+from log_builder import LogBuilder, everything, grow
 from simulated_server import Answer, Cut, SimulatedServer
 
-from wandb_sync import run_sync
+from wandb_sync import batching
 from wandb_sync.batching import HISTORY
-from wandb_sync.checkpoint import CheckpointFile
-from wandb_sync.run_sync import RunOptions, Status
-from wandb_sync.service import Report, Service
+from wandb_sync.checkpoint import CheckpointFile, Destination
+from wandb_sync.outcomes import Report, Status
+from wandb_sync.run_sync import RunOptions
+from wandb_sync.service import Service
 from wandb_sync.transport.base import Request, Response
 
 BATCH_BYTES = 3000  # so that a log of 40 rows is several posts
@@ -34,7 +35,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_sync, "BATCH_BYTES", BATCH_BYTES)
+    monkeypatch.setattr(batching, "BATCH_BYTES", BATCH_BYTES)
 
 
 class _Server(SimulatedServer):
@@ -144,11 +145,11 @@ def test_the_checkpoint_never_stands_past_what_was_acknowledged(
     saved: List[Tuple[int, int]] = []
     save = CheckpointFile.save
 
-    def spy(self: CheckpointFile, destination: Any, checkpoint: Any) -> None:
+    def spy(self: CheckpointFile, checkpoint: Any) -> None:
         rows = checkpoint.session["n_rows"]
         held = len(server.run("all").lines.get(HISTORY, {}))
         saved.append((rows, held))
-        save(self, destination, checkpoint)
+        save(self, checkpoint)
 
     monkeypatch.setattr(CheckpointFile, "save", spy)
     sync(server, log)
@@ -177,7 +178,8 @@ def test_nothing_is_called_synced_while_anything_is_refused(tmp_path: Path) -> N
 def test_a_checkpoint_that_is_lost_damaged_or_stale_costs_no_data(tmp_path: Path) -> None:
     log = everything(tmp_path, n_rows=100)
     wanted, n_requests = clean_state(log)
-    checkpoint = log.path.with_name(log.path.name + ".checkpoint")
+    destination = Destination("http://simulated", "", "", "all")
+    checkpoint = destination.file(log.path.with_name(log.path.name + ".checkpoint"))
     for harm in ("lost", "damaged", "stale"):
         server = _Server()
         server.kill_at = {3: True}
@@ -227,26 +229,6 @@ def test_a_log_that_grows_between_interrupted_syncs_arrives_whole(
     clean = SimulatedServer()
     sync(clean, log)
     assert found == clean.run("all").state()
-
-
-def grow(log: LogBuilder, rng: random.Random) -> None:
-    kind = rng.randrange(9)
-    if kind < 3:
-        log.row(a=rng.random(), b=rng.randrange(100), text=rng.choice("xyz") * rng.randrange(200))
-    elif kind == 3:
-        log.output(
-            rng.choice(["line\n", "part", "\rover", "\x1b[Aup\n", "many\n" * 40]), after_s=rng.random()
-        )
-    elif kind == 4:
-        log.output("bad\n", error=True)
-    elif kind == 5:
-        log.stats(rng.random() * 100, cpu=rng.random())
-    elif kind == 6:
-        log.summary(best=rng.randrange(5))
-    elif kind == 7:
-        log.config(**{rng.choice("abc"): rng.randrange(5)})
-    else:
-        log.metric(rng.choice(["a", "b*"]), summary=rng.choice(["min", "mean,max", "none"]))
 
 
 def test_a_cut_connection_is_tried_again_and_nothing_doubles(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from log_builder import LogBuilder
 from log_view import LogView
 from simulated_server import Answer, SimulatedServer
 
-from wandb_sync.run_sync import RunOptions, Status
+from wandb_sync.outcomes import Status
+from wandb_sync.run_sync import RunOptions
 from wandb_sync.service import Service
 from wandb_sync.session import Wishes
 

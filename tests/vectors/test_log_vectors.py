@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Dict
 
 import pytest
+import zstandard
 
 from wandb.errors import BadFileHeader
 from wandb.proto import record_pb2
+from wandb.transaction_log.log_file import open_log
 from wandb.transaction_log.parser import Lost, Parser, Record
 from wandb.transaction_log.reader import Reader, read_records
 from wandb.transaction_log.verify import repair, verify
@@ -175,3 +177,34 @@ def test_the_vectors_are_what_the_tool_builds() -> None:
     tool = [sys.executable, str(ROOT / "tools" / "make_vectors.py"), "--check"]
     outcome = subprocess.run(tool, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     assert (outcome.returncode, outcome.stdout) == (0, "")
+
+
+COMPRESSED = VECTORS / "compressed"
+COMPRESSED_NAMES = sorted(path.stem for path in COMPRESSED.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", COMPRESSED_NAMES)
+def test_a_compressed_log_is_read_as_its_plain_form_is(name: str) -> None:
+    want = json.loads((COMPRESSED / f"{name}.json").read_text())
+    path = COMPRESSED / f"{name}.wandb.zst"
+    if "error" in want:
+        with pytest.raises(BadFileHeader):
+            verify(path)
+        return
+    with open_log(path) as log:
+        data = log.read_at(0, log.size())
+    assert found(data, 1 << 20) == want
+    report = verify(path)
+    assert (report.n_records, report.tail_bytes) == (len(want["records"]), int(want["tail"]))
+    assert [str(lost.end - lost.n_bytes) for lost in report.lost] == [lost["offset"] for lost in want["lost"]]
+    with Reader(path) as reader:
+        events = list(reader.events())
+    for index, event in enumerate(events):
+        with Reader(path, event.end) as reader:
+            assert list(reader.events()) == events[index + 1 :]
+
+
+def test_other_tools_unpack_a_compressed_vector() -> None:
+    path = COMPRESSED / "whole.wandb.zst"
+    with zstandard.open(path, "rb") as file, open_log(path) as log:
+        assert file.read() == log.read_at(0, log.size())

@@ -6,7 +6,7 @@ that could be lost, locked or out of date.
 
 Rule 1: nothing here writes.
 Rule 2: a log is read from its end.  The recorder notes from time to time what the run has come to (RunState),
-        so that a log of gigabytes costs as much as its last quarter of a megabyte.  Logs of other clients
+        so that a log of gigabytes costs as much as its last 64 KiB.  Logs of other clients
         have no such notes; they are read whole.
 Rule 3: what cannot be read is passed over: a damaged log must not keep a job from starting.
 """
@@ -17,15 +17,16 @@ import os
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from wandb.errors import LogError
+from wandb.errors import LogError, PackageMissing
 from wandb.interface.wire import decode
 from wandb.processes import Life, ProcessId, life_of
-from wandb.transaction_log.format import BLOCK_BYTES
+from wandb.transaction_log.format import BLOCK_BYTES, LOG_SUFFIX, SIDE_MARK
+from wandb.transaction_log.log_file import on_disk, open_log, plain_name
 from wandb.transaction_log.parser import Parser, Record
 from wandb.transaction_log.reader import Reader
 
 FIRST_RECORDS = 10  # the run record is among them; after damage it may be missing
-LOOK_BACK_BYTES = 8 * BLOCK_BYTES  # at first; the notes are about that far apart
+LOOK_BACK_BYTES = 3 * BLOCK_BYTES  # at first; the notes are about that far apart
 MAYBE_ALIVE_S = 600.0  # a log that was written to so lately may have a writer on another host
 
 
@@ -82,12 +83,13 @@ def directories(wandb_dir: str, run_id: str) -> List[str]:
 
 def has_log(wandb_dir: str, name: str, run_id: str) -> bool:
     """Say whether a run directory holds the log of a run."""
-    return os.path.exists(os.path.join(wandb_dir, name, f"run-{run_id}.wandb"))
+    return os.path.exists(on_disk(os.path.join(wandb_dir, name, f"run-{run_id}.wandb")))
 
 
 def _has_any_log(wandb_dir: str, name: str) -> bool:
     try:
-        return any(entry.endswith(".wandb") for entry in os.listdir(os.path.join(wandb_dir, name)))
+        entries = os.listdir(os.path.join(wandb_dir, name))
+        return any(plain_name(entry).endswith(LOG_SUFFIX) or SIDE_MARK in entry for entry in entries)
     except OSError:  # it was taken away again
         return True
 
@@ -97,11 +99,14 @@ def find(wandb_dir: str, run_id: str) -> List[Segment]:
 
     Args:
         wandb_dir: The directory of runs.
+
+    Raises:
+        PackageMissing: One is compressed: who does not know it would begin in the middle of the others.
     """
     found = []
     for name in directories(wandb_dir, run_id):
         log = os.path.join(wandb_dir, name, f"run-{run_id}.wandb")
-        run = _run_record(log)
+        run = run_record(log)
         if run is not None and run.get("run_id") == run_id:
             found.append(Segment(log, run))
     return _in_order(found)
@@ -114,15 +119,14 @@ def last_state(log: str) -> Tuple[Dict[str, Any], int]:
         LogError: The log cannot be read.
     """
     try:
-        with open(log, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
+        with open_log(log) as file:
+            size = file.size()
             look_back = LOOK_BACK_BYTES
             while True:
                 begin = max(0, size - look_back) // BLOCK_BYTES * BLOCK_BYTES
-                file.seek(begin)
                 # Parsing from a border is sound: what reaches over it is told as a loss, and passed over.
                 parser = Parser(begin)
-                parser.feed(file.read(size - begin))
+                parser.feed(file.read_at(begin, size - begin))
                 found: Tuple[Dict[str, Any], int] = ({}, 0)
                 for event in parser.events():
                     if isinstance(event, Record) and _FOOTER in event.payload[:12]:
@@ -157,13 +161,16 @@ def _decoded(payload: bytes) -> Dict[str, Any]:
         return {}
 
 
-def _run_record(log: str) -> Optional[Dict[str, Any]]:
+def run_record(log: str) -> Optional[Dict[str, Any]]:
+    """Return the fields of a log's first run record; None if it has none that can be read."""
     try:
         for number, (record, _) in enumerate(records(log, 0)):
             if "run" in record:
                 return dict(record["run"])
             if number > FIRST_RECORDS:
                 break
+    except PackageMissing:
+        raise
     except LogError:
         pass
     return None

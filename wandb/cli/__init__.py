@@ -35,7 +35,13 @@ class Entry(NamedTuple):
 
 COMMANDS: Dict[str, Entry] = {
     "sync": Entry("wandb.cli.sync", "Upload recorded runs to a W&B server."),
+    "ls": Entry("wandb.cli.ls", "List the runs that are recorded here."),
     "show": Entry("wandb.cli.show", "Print a recorded run and draw its curves."),
+    "tail": Entry("wandb.cli.tail", "Print the last rows and output of a run, and what comes."),
+    "history": Entry("wandb.cli.history", "Print rows of a run: table, JSON lines, CSV."),
+    "plot": Entry("wandb.cli.plot", "Draw curves of runs in the terminal."),
+    "export": Entry("wandb.cli.export", "Write runs as jsonl, csv, parquet, tensorboard or html."),
+    "compact": Entry("wandb.cli.compact", "Compress the logs of runs that have ended."),
     "login": Entry("wandb.cli.login", "Keep an API key for a server."),
     "logout": Entry("wandb.cli.logout", "Forget the API key of a server."),
     "init": Entry("wandb.cli.init", "Choose project, entity and mode for this directory."),

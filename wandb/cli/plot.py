@@ -1,159 +1,234 @@
-"""A curve in a few lines of text.
-
-A character is a grid of 2 x 4 dots (braille), or one mark where the terminal knows ASCII only.  Of all points
-that fall into one column of dots the lowest and the highest are drawn, so that a spike is never lost.
-
-Rule: memory and work per curve do not depend on how many points there are.
-"""
+"""`wandb plot`: curves of recorded runs, in the terminal."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, Dict, List, Tuple
+import sys
+import threading
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-MAX_BUCKETS = 2048  # of a curve; far more than any terminal has columns of dots
-BRAILLE = 0x2800
-BRAILLE_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # [line of dots][column of dots]
+import click
 
-Bucket = List[float]  # x, lowest y, highest y
+import wandb_sync
+from wandb.cli.answers import (
+    can_print,
+    damage_of,
+    json_text,
+    split_keys,
+    tell_all,
+    terminal_columns,
+    unique_names,
+    with_progress,
+)
+from wandb.cli.drawing import Style, draw
+from wandb.cli.show import MAX_CURVES, float_of
+from wandb.errors import Error, UsageError
+from wandb_sync.curves import Curve, Smoother
+from wandb_sync.plain_text import plain
+from wandb_sync.reading import STEP_POLICIES, RecordedRun, keys_picker
+from wandb_sync.typed_records import Row
+
+DEFAULT_HEIGHT = 12  # lines of a curve
+_CLEAR = "\x1b[H\x1b[2J"
 
 
-class Curve:
-    """Points that come in any number, kept as at most MAX_BUCKETS pairs of lowest and highest.
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option("--keys", metavar="KEY,...", help="What to draw (* matches); else the first numeric keys.")
+@click.option("-x", "--x", "x_key", default="_step", show_default=True, metavar="KEY", help="The x axis.")
+@click.option(
+    "--smooth",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    metavar="WEIGHT",
+    help="Moving average as on a run's page; 0 to below 1, such as 0.9.",
+)
+@click.option("--log-y", is_flag=True, help="A logarithmic y axis.")
+@click.option("--step-from", type=int, help="Only steps from this one on.")
+@click.option("--step-to", type=int, help="Only steps up to this one.")
+@click.option("--step-policy", type=click.Choice(STEP_POLICIES), default="drop", show_default=True)
+@click.option("--watch", is_flag=True, help="Draw anew as the runs go on, until they have ended.")
+@click.option(
+    "--every",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch.",
+)
+@click.option("--width", type=click.IntRange(20, 1000), help="Columns; the terminal's if not given.")
+@click.option("--height", type=click.IntRange(2, 200), default=DEFAULT_HEIGHT, help="Lines of each curve.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw without braille characters and colours.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print figures instead: one JSON object per run and key."
+)
+def plot(
+    runs: Tuple[str, ...],
+    keys: Optional[str],
+    x_key: str,
+    smooth: float,
+    log_y: bool,
+    step_from: Optional[int],
+    step_to: Optional[int],
+    step_policy: str,
+    watch: bool,
+    every: float,
+    width: Optional[int],
+    height: int,
+    ascii_only: bool,
+    as_json: bool,
+) -> None:
+    """Draw curves of recorded runs: a picture for each key, with a curve for each run.
+
+    RUN is a run directory, a .wandb file, the id of a run in ./wandb, or the first characters of one.
+    Other x axes than the step are any number that stands in the same rows: _runtime, _timestamp, epoch.
+    In a pipe, --watch draws once, when the runs have ended.
+
+    Exits with 0, with 1 if a log cannot be read, 2 if there is no such run or key, 3 if a part of a log
+    is damaged.
+
+    \b
+    Examples:
+        wandb plot ./wandb/latest-run --keys loss,val/loss --smooth 0.9 --log-y
+        wandb plot 3f9a 77c0 --keys 'train/*' -x _runtime
+        wandb plot ./wandb/latest-run --keys loss --watch
+    """
+    recorded = [wandb_sync.read(run, follow=watch, step_policy=step_policy) for run in runs]
+    names = unique_names(recorded)
+    asked = split_keys(keys)
+    charts = [Chart(run, asked, x_key, smooth, step_from, step_to) for run in recorded]
+    has_colors = sys.stdout.isatty() and not ascii_only
+
+    def print_all() -> None:
+        style = Style(
+            width or terminal_columns(), height, not ascii_only and can_print("\u28ff"), has_colors, log_y
+        )
+        chosen = _keys_of(charts)
+        for key in chosen if asked else chosen[:MAX_CURVES]:
+            curves = [
+                (plain(name), chart.curves[key]) for name, chart in zip(names, charts) if key in chart.curves
+            ]
+            title = key + (f", smoothed {smooth:g}" if smooth else "") + (", log" if log_y else "")
+            title += f" over {x_key}" if x_key != "_step" else ""
+            click.echo("\n".join([*draw(plain(title), curves, style), ""]))
+        if not asked and len(chosen) > MAX_CURVES:
+            click.echo(f"... and {len(chosen) - MAX_CURVES} more keys: --keys chooses")
+
+    if watch:
+        _watch(charts, print_all if sys.stdout.isatty() and not as_json else None, every)
+    else:
+        for chart in charts:
+            chart.read()
+    found = _keys_of(charts)
+    missing = [key for key in asked or () if not keys_picker([key])(dict.fromkeys(found, 0))]
+    if missing or not found:
+        has = sorted({key for chart in charts for key in chart.numeric})
+        what = f"under {', '.join(missing)}" if missing else "to draw"
+        raise UsageError(
+            f"{' '.join(runs)}: no numbers {what}"
+            + (f" in rows that have {x_key}" if x_key != "_step" else ""),
+            hint=f"keys with numbers: {', '.join(has[:50]) or 'none'}",
+        )
+    if as_json:
+        for name, chart in zip(names, charts):
+            for key, curve in chart.curves.items():
+                figures = {"run": name, "key": key, "x": x_key, "smooth": smooth, **curve.described()}
+                click.echo(json_text({**figures, "buckets": curve.buckets, **damage_of(chart.run)}))
+    elif not (watch and sys.stdout.isatty()):
+        print_all()
+    raise SystemExit(tell_all(recorded))
+
+
+class Chart:
+    """The curves of one run, thinned while its rows come.
 
     Attributes:
-        n_points: How many finite points came.
-        n_not_finite: How many NaN and infinities came; they are not drawn.
+        curves: By key.
+        numeric: Keys that have numbers, drawn or not.
+        error: What has ended the reading before its end.
     """
 
-    def __init__(self) -> None:
-        self.n_points = 0
-        self.n_not_finite = 0
-        self.last = (0.0, math.nan)
-        self._buckets: List[Bucket] = []
-        self._points_per_bucket = 1
-        self._in_last = 0
+    def __init__(
+        self,
+        run: RecordedRun,
+        keys: Optional[Sequence[str]],
+        x_key: str,
+        smooth: float,
+        step_from: Optional[int],
+        step_to: Optional[int],
+    ) -> None:
+        self.run = run
+        self.curves: Dict[str, Curve] = {}
+        self.numeric: Dict[str, None] = {}
+        self.error: Optional[Error] = None
+        self.lock = threading.Lock()
+        self._pick = keys_picker(keys) if keys is not None else None
+        self._x_key = x_key
+        self._smooth = smooth
+        self._smoothers: Dict[str, Smoother] = {}
+        self._step_from, self._step_to = step_from, step_to
 
-    def add(self, x: float, y: float) -> None:
-        """Take one more point."""
-        self.last = (x, y)
-        if not math.isfinite(y):
-            self.n_not_finite += 1
-            return
-        self.n_points += 1
-        if self._buckets and self._in_last < self._points_per_bucket:
-            bucket = self._buckets[-1]
-            bucket[1], bucket[2] = min(bucket[1], y), max(bucket[2], y)
-            self._in_last += 1
-            return
-        if len(self._buckets) == MAX_BUCKETS:
-            self._halve()
-        self._buckets.append([x, y, y])
-        self._in_last = 1
+    def read(self) -> None:
+        """Take all rows.
 
-    @property
-    def buckets(self) -> List[Bucket]:
-        """(x, lowest, highest), in the order they came."""
-        return self._buckets
+        Raises:
+            LogError: A log cannot be read.
+        """
+        for row in with_progress(self._rows(), self.run):
+            self.take(row)
 
-    def described(self) -> Dict[str, Any]:
-        """The figures of the curve, for `--json`."""
-        lows = [bucket[1] for bucket in self._buckets]
-        highs = [bucket[2] for bucket in self._buckets]
-        return {
-            "n_points": self.n_points,
-            "n_not_finite": self.n_not_finite,
-            "min": min(lows, default=None),
-            "max": max(highs, default=None),
-            "last": self.last[1] if math.isfinite(self.last[1]) else str(self.last[1]),
-            "last_step": self.last[0],
-        }
+    def follow(self) -> None:
+        """Take all rows as they come; for a thread of its own."""
+        try:
+            for row in self._rows():
+                with self.lock:
+                    self.take(row)
+        except Error as error:
+            self.error = error
 
-    def _halve(self) -> None:
-        """Join neighbours two by two."""
-        old = self._buckets
-        self._buckets = [[a[0], min(a[1], b[1]), max(a[2], b[2])] for a, b in zip(old[::2], old[1::2])]
-        self._points_per_bucket *= 2
+    def take(self, row: Row) -> None:
+        flat = row.flat()
+        x = flat.get(self._x_key) if self._x_key != "_step" else row.step
+        values: Mapping[str, Any] = flat if self._pick is None else self._pick(flat)
+        for key, value in values.items():
+            if not isinstance(value, (int, float)):
+                continue
+            self.numeric[key] = None
+            if not isinstance(x, (int, float)) or (self._pick is None and key.startswith("_")):
+                continue
+            curve = self.curves.get(key)
+            if curve is None:
+                curve = self.curves[key] = Curve()
+                self._smoothers[key] = Smoother(self._smooth)
+            curve.add(float_of(x), self._smoothers[key].add(float_of(value)))
 
-
-def draw(title: str, curve: Curve, columns: int, height: int, braille: bool) -> List[str]:
-    """The curve as lines of text.
-
-    Args:
-        title: Printed above it.
-        columns: Width of all that is printed, in characters.
-        height: Lines of the curve itself.
-        braille: Whether braille characters may be used.
-    """
-    buckets = curve.buckets
-    not_finite = f", {curve.n_not_finite} not finite" if curve.n_not_finite else ""
-    head = f"{title}  ({curve.n_points} points{not_finite}, last {curve.last[1]:.6g})"
-    if not buckets:
-        return [head]
-    low = min(bucket[1] for bucket in buckets)
-    high = max(bucket[2] for bucket in buckets)
-    labels = [f"{high:.4g}"] + [""] * (height - 2) + [f"{low:.4g}"]
-    margin = max(map(len, labels))
-    width = max(4, columns - margin - 2)
-    first = min(bucket[0] for bucket in buckets)
-    last = max(curve.last[0], max(bucket[0] for bucket in buckets))
-    per_column, per_line = (2, 4) if braille else (1, 1)
-    spans = _spans(buckets, (first, last), (low, high), width * per_column, height * per_line)
-    rows = _braille(spans, width, height) if braille else _ascii(spans, width, height)
-    mark = "┤" if braille else "|"
-    lines = [f"{label:>{margin}}{mark}{row.rstrip()}" for label, row in zip(labels, rows)]
-    ticks = f"{first:g}"
-    end = f"{last:g}"
-    axis = ticks + end.rjust(width - len(ticks)) if len(ticks) + len(end) < width else ticks
-    return [head, *lines, " " * (margin + 1) + axis]
+    def _rows(self) -> Any:
+        return self.run.history(step_from=self._step_from, step_to=self._step_to)
 
 
-def _spans(
-    buckets: List[Bucket],
-    x_range: Tuple[float, float],
-    y_range: Tuple[float, float],
-    n_columns: int,
-    n_lines: int,
-) -> Dict[int, Tuple[int, int]]:
-    """For each column of dots the lowest and highest line to draw, line 0 at the bottom; gaps are bridged."""
-    spans: Dict[int, Tuple[int, int]] = {}
-    for x, low, high in buckets:
-        column = _scaled(x, x_range, n_columns)
-        a, b = _scaled(low, y_range, n_lines), _scaled(high, y_range, n_lines)
-        if column in spans:
-            a, b = min(a, spans[column][0]), max(b, spans[column][1])
-        spans[column] = (a, b)
-    drawn = sorted(spans)
-    for left, right in zip(drawn, drawn[1:]):
-        from_line, to_line = sum(spans[left]) / 2, sum(spans[right]) / 2
-        for column in range(left + 1, right):
-            line = round(from_line + (to_line - from_line) * (column - left) / (right - left))
-            spans[column] = (line, line)
-    return spans
+def _keys_of(charts: Sequence[Chart]) -> List[str]:
+    return list(dict.fromkeys(key for chart in charts for key in chart.curves))
 
 
-def _scaled(value: float, value_range: Tuple[float, float], n: int) -> int:
-    """Which of n equal parts of the range a value falls into."""
-    low, high = value_range
-    if high <= low:
-        return 0 if n == 1 else (n - 1) // 2
-    # Halved, so that the width of the range is a float even if it reaches from -1.7e308 to 1.7e308.
-    share = (value / 2 - low / 2) / (high / 2 - low / 2)
-    return min(n - 1, max(0, int(share * (n - 1) + 0.5)))
-
-
-def _braille(spans: Dict[int, Tuple[int, int]], width: int, height: int) -> List[str]:
-    cells = [[0] * width for _ in range(height)]
-    for column, (low, high) in spans.items():
-        for line in range(low, high + 1):
-            from_top = height * 4 - 1 - line
-            cells[from_top // 4][column // 2] |= BRAILLE_DOTS[from_top % 4][column % 2]
-    return ["".join(chr(BRAILLE + cell) if cell else " " for cell in row) for row in cells]
-
-
-def _ascii(spans: Dict[int, Tuple[int, int]], width: int, height: int) -> List[str]:
-    cells = [[" "] * width for _ in range(height)]
-    for column, (low, high) in spans.items():
-        for line in range(low, high + 1):
-            cells[height - 1 - line][column] = "*" if line in (low, high) else "|"
-    return ["".join(row) for row in cells]
+def _watch(charts: Sequence[Chart], draw_all: Any, every_s: float) -> None:
+    """Follow all runs side by side until they have ended, and draw now and then."""
+    threads = [threading.Thread(target=chart.follow, daemon=True) for chart in charts]
+    for thread in threads:
+        thread.start()
+    while True:
+        for thread in threads:
+            thread.join(every_s / len(threads))
+        is_alive = any(thread.is_alive() for thread in threads)
+        if draw_all is not None:
+            for chart in charts:
+                chart.lock.acquire()
+            try:
+                click.echo(_CLEAR, nl=False)
+                draw_all()
+            finally:
+                for chart in charts:
+                    chart.lock.release()
+        if not is_alive:
+            break
+    for chart in charts:
+        if chart.error is not None:
+            raise chart.error

@@ -1,281 +1,175 @@
-"""`wandb show`: a recorded run and its curves, in the terminal, straight from the log.
-
-Reads whatever is there: a run that is still being written, one that was killed, one with damaged blocks.
-"""
+"""`wandb show`: a recorded run and its curves, in the terminal, straight from its logs."""
 
 from __future__ import annotations
 
-import glob
-import json
-import math
-import os
-import shutil
-import sys
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import click
 
-from wandb.cli.plot import Curve, draw
+import wandb_sync
+from wandb.cli.answers import (
+    can_print,
+    damage_of,
+    duration_text,
+    json_text,
+    quoted,
+    short,
+    size_text,
+    split_keys,
+    tell,
+    terminal_columns,
+    time_text,
+    with_progress,
+)
+from wandb.cli.drawing import Style, draw
+from wandb.cli.ls import described
 from wandb.errors import UsageError
-from wandb.proto import record_pb2
-from wandb.transaction_log.parser import Lost
-from wandb.transaction_log.reader import Reader
-from wandb_sync import json_tree
-from wandb_sync.metrics import Metrics
-from wandb_sync.session import OUR_PRODUCER
-from wandb_sync.summary import Summary
+from wandb_sync.curves import Curve
+from wandb_sync.plain_text import plain
+from wandb_sync.facts import FINISHED, RUNNING
+from wandb_sync.reading import RecordedRun, keys_picker
 
 DEFAULT_HEIGHT = 8  # lines of a curve
 MAX_CURVES = 8  # drawn when no keys are named
-
-
-class Shown:
-    """What a log says about its run, folded as it is read.
-
-    Attributes:
-        run: Id, name, project and so on, as far as the log has them.
-        config_tree: The config, as json_tree has it.
-        folded: The summary, as the syncer would upload it.
-        metrics: What is defined about the summary.
-        curves: Points of each numeric key, thinned while they come.
-        n_rows: How many rows there are.
-        is_ours: Whether the rows make the summary; the real client writes a summary record after each.
-        exit_code: None as long as the run has not ended.
-        n_lost_bytes: How many bytes could not be read.
-        tail_bytes: Length of the unfinished record at the end.
-    """
-
-    def __init__(self) -> None:
-        self.run: Dict[str, Any] = {}
-        self.config_tree: json_tree.Tree = {}
-        self.folded = Summary()
-        self.metrics = Metrics()
-        self.curves: Dict[str, Curve] = {}
-        self.n_rows = 0
-        self.is_ours = False
-        self.exit_code: Optional[int] = None
-        self.n_lost_bytes = 0
-        self.tail_bytes = 0
-
-    @property
-    def config(self) -> Dict[str, Any]:
-        """The config that users set."""
-        return _public(json.loads(json_tree.text_of(self.config_tree)))
-
-    @property
-    def summary(self) -> Dict[str, Any]:
-        """The summary without what wandb itself adds."""
-        return _public(json.loads(self.folded.text()))
+_RUN_FIELDS = ("run_id", "project", "entity", "display_name", "run_group", "job_type", "notes", "host")
+_SHOWN_FACTS = ("group", "job_type", "notes", "tags")
 
 
 @click.command()
-@click.argument("path", metavar="RUN_DIR|LOG")
-@click.option("--keys", metavar="KEY,...", help="What to draw; without it, the first numeric keys.")
+@click.argument("run", metavar="RUN")
+@click.option("--keys", metavar="KEY,...", help="What to draw (* matches); else the first numeric keys.")
+@click.option("--curves/--no-curves", default=True, help="Curves need the whole log; the rest only its ends.")
 @click.option("--width", type=click.IntRange(20, 1000), help="Columns; the terminal's if not given.")
 @click.option("--height", type=click.IntRange(2, 200), default=DEFAULT_HEIGHT, help="Lines of each curve.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw without braille characters.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def show(
-    path: str, keys: Optional[str], width: Optional[int], height: int, ascii_only: bool, as_json: bool
+    run: str,
+    keys: Optional[str],
+    curves: bool,
+    width: Optional[int],
+    height: int,
+    ascii_only: bool,
+    as_json: bool,
 ) -> None:
     """Print a recorded run and draw its curves.
 
+    RUN is a run directory, a .wandb file, the id of a run in ./wandb, or the first characters of one.  Config
+    and summary are those that `wandb sync` would bring to a server.
+
     Exits with 0 even if the log ends in the middle of a record, as it does when its writer is alive or was
-    killed; what could not be read is said.
+    killed; with 1 if it cannot be read, 2 if there is no such run or key, 3 if a part of it is damaged.
 
     \b
     Examples:
         wandb show ./wandb/latest-run --keys loss,acc
+        wandb show 3f9a --no-curves
         wandb show ./wandb/latest-run --json | jq .summary
     """
-    log = find_log(path)
-    shown = read_log(log)
-    wanted = [key.strip() for key in keys.split(",") if key.strip()] if keys else None
-    missing = [key for key in wanted or () if key not in shown.curves]
+    recorded = wandb_sync.read(run)
+    found = curves_of(recorded) if curves else {}
+    wanted = split_keys(keys)
+    pick = keys_picker(wanted) if wanted is not None else None
+    chosen = list(pick(found)) if pick else [key for key in found if not key.startswith("_")]
+    missing = [key for key in wanted or () if not keys_picker([key])(found)] if curves else []
     if missing:
-        known = ", ".join(sorted(shown.curves)) or "none"
-        raise UsageError(f"{log}: no numbers under {', '.join(missing)}", hint=f"keys with numbers: {known}")
-    chosen = wanted or [key for key in shown.curves if not key.startswith("_")]
+        raise UsageError(
+            f"{run}: no numbers under {', '.join(missing)}",
+            hint=f"keys with numbers: {', '.join(sorted(found)) or 'none'}",
+        )
+    facts = described(recorded.segments)
     if as_json:
-        click.echo(json.dumps(_finite(_as_dict(log, shown, chosen)), indent=2))
-        return
-    _print_facts(log, shown)
-    columns = width or shutil.get_terminal_size((80, 24)).columns
-    braille = not ascii_only and _can_encode("⣿")
+        click.echo(json_text(_as_dict(recorded, facts, {key: found[key] for key in chosen}), indent=2))
+        raise SystemExit(tell(recorded))
+    _print_facts(recorded, facts)
+    style = Style(width or terminal_columns(), height, not ascii_only and can_print("\u28ff"))
     for key in chosen if wanted else chosen[:MAX_CURVES]:
         click.echo("")
-        click.echo("\n".join(draw(key, shown.curves[key], columns, height, braille)))
+        click.echo("\n".join(draw(plain(key), [(key, found[key])], style)))
     if not wanted and len(chosen) > MAX_CURVES:
-        click.echo(
-            f"\n... and {len(chosen) - MAX_CURVES} more keys: --keys {','.join(chosen[MAX_CURVES:][:5])}"
-        )
+        names = plain(",".join(chosen[MAX_CURVES:][:5]))
+        click.echo(f"\n... and {len(chosen) - MAX_CURVES} more keys: --keys {names}")
+    raise SystemExit(tell(recorded))
 
 
-def find_log(path: str) -> str:
-    """The log in a run directory, or the log itself.
-
-    Raises:
-        UsageError: There is none, or more than one.
-    """
-    if os.path.isfile(path):
-        return path
-    logs = sorted(glob.glob(os.path.join(glob.escape(path), "*.wandb")))
-    if len(logs) == 1:
-        return logs[0]
-    if logs:
-        raise UsageError(f"{path}: there are {len(logs)} logs", hint=f"name one of them: {logs[0]}")
-    if not os.path.exists(path):
-        raise UsageError(f"{path}: there is no such run directory or log")
-    raise UsageError(f"{path}: there is no log (*.wandb) in this directory")
+def curves_of(run: RecordedRun) -> Dict[str, Curve]:
+    """Return a curve over the steps of every key that has numbers, in the order in which they came."""
+    curves: Dict[str, Curve] = {}
+    for row in with_progress(run.history(), run):
+        x = float(row.step)
+        for key, value in row.flat().items():
+            if isinstance(value, (int, float)) and key != "_step":
+                curve = curves.get(key)
+                if curve is None:
+                    curve = curves[key] = Curve()
+                curve.add(x, float_of(value))
+    return curves
 
 
-def read_log(path: str) -> Shown:
-    """Read a log from its beginning to where it ends now.
-
-    Raises:
-        LogError: It cannot be read, or is no log.
-    """
-    shown = Shown()
-    with Reader(path) as reader:
-        for event in reader.events():
-            if isinstance(event, Lost):
-                shown.n_lost_bytes += event.n_bytes
-                continue
-            record = record_pb2.Record()
-            try:
-                record.ParseFromString(event.payload)
-            except (
-                Exception
-            ):  # protobuf's DecodeError has no stable home; the record is damaged or of the future
-                shown.n_lost_bytes += len(event.payload)
-                continue
-            _take(shown, record)
-        shown.tail_bytes = reader.tail_bytes
-    return shown
-
-
-def _take(shown: Shown, record: Any) -> None:
-    kind = record.WhichOneof("record_type")
-    if kind == "history":
-        _take_row(shown, record.history)
-    elif kind == "header":
-        shown.is_ours = record.header.version_info.producer.startswith(OUR_PRODUCER)
-    elif kind == "run":
-        run = record.run
-        names = ("run_id", "project", "entity", "display_name", "run_group", "job_type", "notes")
-        shown.run.update({name: getattr(run, name) for name in names if getattr(run, name)})
-        if run.tags:
-            shown.run["tags"] = list(run.tags)
-        _take_config(shown, run.config)
-        shown.folded.apply(run.summary)
-    elif kind == "config":
-        _take_config(shown, record.config)
-    elif kind == "summary":
-        shown.folded.apply(record.summary)
-    elif kind == "metric":
-        shown.metrics.add(record.metric)
-        shown.folded.redefine(record.metric)
-    elif kind == "exit":
-        shown.exit_code = record.exit.exit_code
-
-
-def _take_row(shown: Shown, history: Any) -> None:
-    row = json_tree.row_tree(history.item)
-    shown.n_rows += 1
-    if shown.is_ours:
-        shown.folded.fold(row, shown.metrics)
-    step = row.get("_step")
-    x = float(step) if isinstance(step, str) else float(history.step.num)
-    for path, text in json_tree.leaves(row):
-        y = _number(text)
-        if y is not None and path != ("_step",):
-            key = ".".join(path)
-            curve = shown.curves.get(key)
-            if curve is None:
-                curve = shown.curves[key] = Curve()
-            curve.add(x, y)
-
-
-def _take_config(shown: Shown, change: Any) -> None:
-    for item in change.update:
-        json_tree.put(shown.config_tree, json_tree.path_of(item), json_tree.leaf_text(item), keep_empty=True)
-    for item in change.remove:
-        json_tree.remove(shown.config_tree, json_tree.path_of(item))
-
-
-def _number(text: Any) -> Optional[float]:
+def float_of(value: Any) -> float:
+    """Return a number as a float, also one that is too large for it."""
     try:
-        return float(text)  # NaN and Infinity too, which a curve counts
-    except ValueError:
-        return None
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
 
 
-def _as_dict(log: str, shown: Shown, keys: Sequence[str]) -> Dict[str, Any]:
+def _as_dict(run: RecordedRun, facts: Mapping[str, Any], curves: Mapping[str, Curve]) -> Dict[str, Any]:
+    said = run.facts.run
+    who: Dict[str, Any] = {name: getattr(said, name) for name in _RUN_FIELDS if getattr(said, name)}
+    if said.tags:
+        who["tags"] = list(said.tags)
     return {
-        "log": log,
-        "run": shown.run,
-        "state": _state(shown),
-        "exit_code": shown.exit_code,
-        "n_rows": shown.n_rows,
-        "n_lost_bytes": shown.n_lost_bytes,
-        "tail_bytes": shown.tail_bytes,
-        "config": shown.config,
-        "summary": shown.summary,
-        "curves": {key: shown.curves[key].described() for key in keys},
+        "log": facts["log"],
+        "segments": [segment.log.shown for segment in run.segments],
+        "run": who,
+        "state": facts["state"],
+        "exit_code": facts["exit_code"],
+        "created": facts["created"],
+        "runtime": facts["runtime"],
+        "size": facts["size"],
+        "synced": facts["synced"],
+        "n_rows": facts["rows"],
+        "last_step": run.facts.last_step,
+        **damage_of(run),
+        "tail_bytes": run.tail_bytes,
+        "environment": run.facts.host_facts,
+        "config": run.config,
+        "summary": run.summary,
+        "curves": {key: curve.described() for key, curve in curves.items()},
     }
 
 
-def _finite(value: Any) -> Any:
-    """The value with NaN and infinities as texts, which JSON has no numbers for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _public(values: Dict[str, Any]) -> Dict[str, Any]:
-    return {key: value for key, value in values.items() if not key.startswith("_")}
-
-
-def _state(shown: Shown) -> str:
-    if shown.exit_code is None:
-        return "no end recorded"
-    return "finished" if shown.exit_code == 0 else "failed"
-
-
-def _print_facts(log: str, shown: Shown) -> None:
-    run = shown.run
-    title = run.get("display_name") or run.get("run_id") or os.path.basename(log)
-    where = "/".join(run[name] for name in ("entity", "project", "run_id") if run.get(name))
-    ended = "" if shown.exit_code in (None, 0) else f" with exit code {shown.exit_code}"
-    click.echo(f"{title}  {where}  {_state(shown)}{ended}  {shown.n_rows} rows")
-    facts: List[Tuple[str, Any]] = [("log", log)]
-    facts += [(name, run[name]) for name in ("run_group", "job_type", "notes", "tags") if run.get(name)]
-    for name, value in facts:
-        click.echo(f"  {name}: {value if isinstance(value, str) else ', '.join(value)}")
-    if shown.n_lost_bytes:
-        click.echo(f"  {shown.n_lost_bytes} bytes of the log are damaged; their records are missing here")
-    if shown.tail_bytes and shown.exit_code is None:
-        click.echo("  the last record is unfinished: its writer is at it, or was killed there")
-    for heading, values in (("config", shown.config), ("summary", shown.summary)):
+def _print_facts(run: RecordedRun, facts: Mapping[str, Any]) -> None:
+    title = facts["name"] or facts["id"]
+    where = "/".join(facts[name] for name in ("entity", "project", "id") if facts[name])
+    ended = f" with exit code {facts['exit_code']}" if facts["exit_code"] else ""
+    click.echo(plain(f"{title}  {where}  {facts['state']}{ended}  {facts['rows']} rows"))
+    logs = [segment.log.shown for segment in run.segments]
+    lines: List[Sequence[str]] = [("log", logs[-1])]
+    if len(logs) > 1:
+        lines.append(("segments", f"{len(logs)}, since {logs[0]}"))
+    synced = "yes" if facts["synced"] == 1 else f"{facts['synced']:.0%}" if facts["synced"] else "no"
+    lines.append(("size", f"{size_text(facts['size'])}, synced: {synced}"))
+    if facts["created"]:
+        lines.append(("created", f"{time_text(facts['created'])}, ran {duration_text(facts['runtime'])}"))
+    machine = run.facts.host_facts
+    lines += [(name, str(machine[name])) for name in ("host", "program", "python") if machine.get(name)]
+    git = machine.get("git")
+    if isinstance(git, dict) and git.get("commit"):
+        lines.append(("commit", str(git["commit"])))
+    for name in _SHOWN_FACTS:
+        if facts.get(name) or (name == "notes" and run.facts.run.notes):
+            value = run.facts.run.notes if name == "notes" else facts[name]
+            lines.append((name, value if isinstance(value, str) else ", ".join(value)))
+    for name, text in lines:
+        click.echo(f"  {name}: {short(text, 200)}")
+    if run.tail_bytes and facts["state"] != FINISHED:
+        why = "its writer is at it" if facts["state"] == RUNNING else "its writer was killed there"
+        click.echo(f"  the last record is unfinished: {why}")
+    for heading, values in (("config", run.config), ("summary", run.summary)):
         if values:
             click.echo(f"{heading}:")
             pad = min(max(map(len, values)), 40)
             for key, value in values.items():
-                click.echo(f"  {key:<{pad}}  {_short(value)}")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.6g}"
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 100 else text[:97] + "..."
-
-
-def _can_encode(text: str) -> bool:
-    try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
-        return True
-    except UnicodeEncodeError:
-        return False
+                click.echo(f"  {plain(key):<{pad}}  {quoted(value)}")

@@ -59,7 +59,8 @@ class _Unknown(Type):
     __slots__ = ()
 
     def joined(self, value: Any) -> Optional[Type]:
-        return type_of(value)
+        found = type_of(value)
+        return None if found is NONE else found  # an optional type takes it, and this one goes on waiting
 
 
 class _None(Type):

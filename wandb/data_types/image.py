@@ -247,14 +247,16 @@ def _picture_of(data: Any, mode: Optional[str], file_format: str, pictures: Any)
     if array.dtype.kind not in "biufc":
         raise ValidationError(WHERE, f"an array of {array.dtype} holds no numbers")
     shape = array.shape
-    if array.ndim > 2:
-        array = array.reshape([n for n in shape if n != 1])
     if 0 in shape:
         raise ValidationError(WHERE, f"an array of shape {shape} has no pixels")
-    if array.ndim < 2 and len(shape) >= 2:  # a picture of one pixel, row or column, squeezed too much
-        array = array.reshape(shape[:2] if len(shape) == 2 or shape[-1] == 1 else (*shape[-3:-1], shape[-1]))
-    n_channels = 1 if array.ndim == 2 else array.shape[-1]
-    if array.ndim not in (2, 3) or n_channels not in _MODES:
+    while array.ndim > 3 and array.shape[0] == 1:  # a batch of one
+        array = array[0]
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[:, :, 0]
+    elif array.ndim == 3 and array.shape[0] == 1 and array.shape[-1] not in _MODES:
+        array = array[0]
+    n_channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
+    if n_channels not in _MODES:
         channels_first = array.ndim == 3 and array.shape[0] in _MODES
         raise ValidationError(
             WHERE,

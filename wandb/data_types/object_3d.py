@@ -160,9 +160,11 @@ def box3d(
 
 
 def _points(data: Any) -> List[Any]:
-    rows = data.tolist() if hasattr(data, "tolist") else [list(row) for row in data]
+    rows = data.tolist() if hasattr(data, "tolist") else [*data]
     shape = getattr(data, "shape", None)
-    widths = {len(row) if isinstance(row, list) else 0 for row in rows} if shape is None else {shape[-1]}
+    widths = (
+        {len(row) if isinstance(row, (list, tuple)) else 0 for row in rows} if shape is None else {shape[-1]}
+    )
     if (shape is not None and len(shape) != 2) or not widths <= set(_COLUMNS):
         raise ValidationError(
             WHERE,

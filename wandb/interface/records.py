@@ -53,9 +53,14 @@ def config_fields(update: Mapping[Any, Any], remove: Iterable[Path] = ()) -> Dic
     }
 
 
-def summary(update: Mapping[Path, Any], remove: Iterable[Path] = ()) -> bytes:
-    """Return a change of the summary; the values are plain."""
-    return _record("summary", summary_fields(update, remove))
+def summary(update: Mapping[Path, Any], remove: Iterable[Path] = (), *, whole: bool = False) -> bytes:
+    """Return a change of the summary; the values are plain.
+
+    Args:
+        whole: It only repeats what the log has said before, for readers that do not fold its rows.
+    """
+    fields = summary_fields(update, remove)
+    return _record("summary", {**fields, "whole": True} if whole else fields)
 
 
 def summary_fields(update: Mapping[Any, Any], remove: Iterable[Path] = ()) -> Dict[str, Any]:

@@ -175,6 +175,29 @@ def flatten(data: Dict[str, Any], prefix: Tuple[str, ...] = ()) -> Iterator[Tupl
             yield key, value
 
 
+def put(tree: Dict[str, Any], path: Path, value: Any) -> None:
+    """Set a value in a tree, replacing whatever stands in the way."""
+    if isinstance(path, str):
+        tree[path] = value
+        return
+    for key in path[:-1]:
+        below = tree.get(key)
+        if not isinstance(below, dict):
+            below = tree[key] = {}
+        tree = below
+    tree[path[-1]] = value
+
+
+def remove(tree: Dict[str, Any], path: Path) -> None:
+    """Drop a value of a tree if it is there."""
+    parts = (path,) if isinstance(path, str) else path
+    node: Any = tree
+    for key in parts[:-1]:
+        node = node.get(key) if isinstance(node, dict) else None
+    if isinstance(node, dict):
+        node.pop(parts[-1], None)
+
+
 def kind_name(value: Any) -> str:
     """Return the type's name as an error should show it."""
     kind = type(value)

@@ -30,6 +30,7 @@ class Observers:
         system_metrics_interval_s: Seconds between samples; 0 for none.
         machine_info: Whether to look at the hardware.
         packages: Whether to write requirements.txt.
+        label: Of the process, behind the names of its samples.
         writer_id: Of the environment record that the hardware belongs to.
         lock: That of the log: what was recorded is counted under it.
         console_lines: Counts what was printed.
@@ -51,6 +52,7 @@ class Observers:
         writer_id: str,
         lock: Any,
         console_lines: ConsoleLines,
+        label: str = "",
     ) -> None:
         self._append = append
         self._failed = failed
@@ -62,6 +64,7 @@ class Observers:
         self._writer_id = writer_id
         self._lock = lock
         self._console_lines = console_lines
+        self._label = label
         self.n_samples = 0
         self._console: Any = None
         self._system: Any = None
@@ -121,6 +124,8 @@ class Observers:
             self._console_lines.add(number, text)
 
     def _on_sample(self, sampled_at_s: float, values: Dict[str, float]) -> None:
+        if self._label:  # as wandb
+            values = {f"{key}/l:{self._label}": value for key, value in values.items()}
         with self._lock:
             self._record(records.stats(sampled_at_s, values))
             self.n_samples += 1

@@ -658,6 +658,7 @@ SummaryRecord
   update 1 SummaryItem *
   remove 2 SummaryItem *
   _info 200 _RecordInfo
+  whole 1015 bool
 
 TBRecord
   log_dir 1 string
@@ -717,6 +718,12 @@ WriterInfo
   pid 3 int64
   pid_start_ticks 4 int64
   pid_namespace 5 string
+  side 1010 bool
+  id 1011 string
+  label 1012 string
+  shared 1013 bool
+  keeps_state 1014 bool
+  runtime_zero 1016 double
 
 _RecordInfo
   stream_id 1 string

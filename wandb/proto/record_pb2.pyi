@@ -1324,14 +1324,16 @@ class SummaryItem(_message.Message):
     def __init__(self, key: _Optional[str] = ..., nested_key: _Optional[_Iterable[str]] = ..., value_json: _Optional[str] = ...) -> None: ...
 
 class SummaryRecord(_message.Message):
-    __slots__ = ["_info", "remove", "update"]
+    __slots__ = ["_info", "remove", "update", "whole"]
     REMOVE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
     _INFO_FIELD_NUMBER: _ClassVar[int]
     _info: _RecordInfo
     remove: _containers.RepeatedCompositeFieldContainer[SummaryItem]
     update: _containers.RepeatedCompositeFieldContainer[SummaryItem]
-    def __init__(self, update: _Optional[_Iterable[_Union[SummaryItem, _Mapping]]] = ..., remove: _Optional[_Iterable[_Union[SummaryItem, _Mapping]]] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
+    whole: bool
+    def __init__(self, update: _Optional[_Iterable[_Union[SummaryItem, _Mapping]]] = ..., remove: _Optional[_Iterable[_Union[SummaryItem, _Mapping]]] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., whole: bool = ...) -> None: ...
 
 class TBRecord(_message.Message):
     __slots__ = ["_info", "ignore_hostname", "ignore_timestamp", "log_dir", "namespace", "root_dir", "save", "save_path"]
@@ -1430,18 +1432,30 @@ class VersionInfo(_message.Message):
     def __init__(self, producer: _Optional[str] = ..., min_consumer: _Optional[str] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
 
 class WriterInfo(_message.Message):
-    __slots__ = ["boot_id", "host", "pid", "pid_namespace", "pid_start_ticks"]
+    __slots__ = ["boot_id", "host", "id", "keeps_state", "label", "pid", "pid_namespace", "pid_start_ticks", "runtime_zero", "shared", "side"]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KEEPS_STATE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     PID_NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     PID_START_TICKS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_ZERO_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
     boot_id: str
     host: str
+    id: str
+    keeps_state: bool
+    label: str
     pid: int
     pid_namespace: str
     pid_start_ticks: int
-    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid: _Optional[int] = ..., pid_start_ticks: _Optional[int] = ..., pid_namespace: _Optional[str] = ...) -> None: ...
+    runtime_zero: float
+    shared: bool
+    side: bool
+    def __init__(self, host: _Optional[str] = ..., boot_id: _Optional[str] = ..., pid: _Optional[int] = ..., pid_start_ticks: _Optional[int] = ..., pid_namespace: _Optional[str] = ..., side: bool = ..., id: _Optional[str] = ..., label: _Optional[str] = ..., shared: bool = ..., keeps_state: bool = ..., runtime_zero: _Optional[float] = ...) -> None: ...
 
 class _RecordInfo(_message.Message):
     __slots__ = ["_tracelog_id", "stream_id"]

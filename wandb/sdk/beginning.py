@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 from wandb import env
 from wandb.interface.console_lines import ConsoleLines
 from wandb.interface.records import path_of, value_of
-from wandb.interface.values import Path
+from wandb.interface.values import Path, put, remove
 from wandb.sdk.wandb_metric import Metric, Metrics
 from wandb.sdk.wandb_summary import SummaryState
 
@@ -64,6 +64,14 @@ class Earlier:
             "console": self.console.n_lines,
         }
 
+    def take_side(self, record: Mapping[str, Any]) -> None:
+        """Take a decoded record of a side log: it says nothing of the run as a whole."""
+        footer = record.get("footer", {})
+        if "pending" in footer:
+            self.next_step = max(self.next_step, step_of(footer["pending"]) + 1)
+        if not ("run" in record or "exit" in record or "state" in footer or "pending" in footer):
+            self.take(record)
+
     def begin_with(self, state: Mapping[str, Any]) -> None:
         """Take a decoded RunState; it says all that the records before it have said."""
         self._has_begun = True
@@ -98,13 +106,9 @@ class Earlier:
 
     def _take_config(self, fields: Mapping[str, Any]) -> None:
         for item in fields.get("update", ()):
-            path = path_of(item)
-            _put(
-                self.config, (path,) if isinstance(path, str) else path, value_of(item.get("value_json", ""))
-            )
+            put(self.config, path_of(item), value_of(item.get("value_json", "")))
         for item in fields.get("remove", ()):
-            path = path_of(item)
-            _remove(self.config, (path,) if isinstance(path, str) else path)
+            remove(self.config, path_of(item))
 
     def _take_summary(self, fields: Mapping[str, Any]) -> None:
         self.summary.apply(fields)
@@ -140,7 +144,7 @@ class Earlier:
 
     def _add_row(self, row: Dict[Path, Any], step: int) -> None:
         self.n_history += 1
-        self.next_step = step + 1
+        self.next_step = max(self.next_step, step + 1)
         runtime = row.get("_runtime")
         if isinstance(runtime, (int, float)):
             self.runtime_s = max(self.runtime_s, runtime)
@@ -162,6 +166,7 @@ class Beginning(NamedTuple):
         starting_step: Of its first row.
         run_fields: What its run record says of it.
         was_here: The run directories of this id that had a log, by name.
+        side_id: Of the side log, if another process has the run's main log.
     """
 
     run_id: str
@@ -169,6 +174,7 @@ class Beginning(NamedTuple):
     starting_step: int = 0
     run_fields: Mapping[str, Any] = {}
     was_here: Tuple[str, ...] = ()
+    side_id: str = ""
 
 
 def in_job() -> bool:
@@ -194,19 +200,3 @@ def step_of(fields: Mapping[str, Any]) -> int:
 
 def _row_of(fields: Mapping[str, Any]) -> Dict[Path, Any]:
     return {path_of(item): value_of(item.get("value_json", "")) for item in fields.get("item", ())}
-
-
-def _put(node: Dict[str, Any], path: Tuple[str, ...], value: Any) -> None:
-    for key in path[:-1]:
-        below = node.get(key)
-        if not isinstance(below, dict):
-            below = node[key] = {}
-        node = below
-    node[path[-1]] = value
-
-
-def _remove(node: Any, path: Tuple[str, ...]) -> None:
-    for key in path[:-1]:
-        node = node.get(key) if isinstance(node, dict) else None
-    if isinstance(node, dict):
-        node.pop(path[-1], None)

@@ -2,6 +2,7 @@
 
 <root>/wandb/offline-run-20261123_204014-ehp50xjv/      (run-... in online mode; -1, -2 if it exists)
     run-ehp50xjv.wandb                                   the log
+    run-ehp50xjv.wandb.side-3kq07c1x                     the log of another process that records the run too
     files/                                               what is uploaded as it is
 <root>/wandb/latest-run -> offline-run-...               for people; tools resolve it
 """
@@ -9,10 +10,12 @@
 from __future__ import annotations
 
 import os
-from typing import Tuple
+from typing import Any, Tuple
 
+from wandb.backend.log import LogConfig
 from wandb.errors import LogWriteError
 from wandb.internal.names import run_dir_name
+from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 
 
 class RunDirectory:
@@ -45,8 +48,36 @@ class RunDirectory:
             return
 
 
+def log_name(run_id: str, side_id: str = "") -> str:
+    """Return the name of a run's log, or of a side log.
+
+    A side log's name does not end as a log's: the real `wandb sync` would take it for the run's only one.
+    """
+    return f"run-{run_id}{LOG_SUFFIX}" + (f"{SIDE_MARK}{side_id}" if side_id else "")
+
+
+def log_config(settings: Any, directory: RunDirectory) -> LogConfig:
+    """Return how the logs in a run directory are written."""
+    return LogConfig(
+        settings.durability,
+        sync_interval_s=settings.x_log_sync_interval,
+        backlog_bytes=settings.x_log_backlog_bytes,
+        retry_s=settings.x_log_retry_interval,
+        write_timeout_s=settings.x_log_write_timeout,
+        thread=settings.x_log_writer_thread,
+        raises=settings.on_error == "raise",
+        directories=directory.parents,
+    )
+
+
 def create(
-    wandb_dir: str, run_id: str, start_time: float, mode: str, *, link_latest: bool = True
+    wandb_dir: str,
+    run_id: str,
+    start_time: float,
+    mode: str,
+    *,
+    link_latest: bool = True,
+    side_id: str = "",
 ) -> RunDirectory:
     """Make a new run directory; two processes that ask in the same second get two.
 
@@ -55,12 +86,14 @@ def create(
         start_time: Seconds since the epoch.
         mode: "offline-run" or "run".
         link_latest: Let `latest-run` point to it.
+        side_id: The directory is to hold a side log, of a process that has no part in the main one's.
 
     Raises:
         LogWriteError: The directory cannot be made.
     """
     wandb_dir = os.path.abspath(wandb_dir)
-    base = os.path.join(wandb_dir, run_dir_name(mode, start_time, run_id))
+    name = f"{run_id}-side" if side_id else run_id
+    base = os.path.join(wandb_dir, run_dir_name(mode, start_time, name))
     parents = _directories_to_change(wandb_dir)
     try:
         os.makedirs(wandb_dir, exist_ok=True)
@@ -71,7 +104,7 @@ def create(
                 break
             except FileExistsError:
                 attempt += 1
-                path = os.path.join(wandb_dir, run_dir_name(mode, start_time, run_id, attempt))
+                path = os.path.join(wandb_dir, run_dir_name(mode, start_time, name, attempt))
         files = os.path.join(path, "files")
         os.mkdir(files)
     except OSError as error:
@@ -81,7 +114,7 @@ def create(
         ) from error
     if link_latest:
         _point_latest(wandb_dir, os.path.basename(path))
-    return RunDirectory(path, os.path.join(path, f"run-{run_id}.wandb"), files, parents)
+    return RunDirectory(path, os.path.join(path, log_name(run_id, side_id)), files, parents)
 
 
 def _directories_to_change(wandb_dir: str) -> Tuple[str, ...]:

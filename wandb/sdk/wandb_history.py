@@ -17,6 +17,7 @@ Rule 4: what the run has come to is noted every now and then: who goes on with i
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 SUMMARY_EVERY_S = 30.0  # for wandb's own reader, should the process be killed: the price is 8 kB per 200 keys
 SUMMARY_BYTES = 65_536  # a larger summary is written less often, in proportion
-STATE_EVERY_BYTES = 256 * 1024  # of rows: what a requeued job has to read of the log
+STATE_EVERY_BYTES = 64 * 1024  # of rows: what a requeued job has to read of the log
 MAX_PLANNED_KEYS = 50_000  # of all plans together; rows with ever new keys must not grow us without end
 MAX_STATE_SHARE = 64  # ... or so many times what is written then, if that is more
 OWN_KEYS = ("_step", "_runtime", "_timestamp")
@@ -105,6 +106,7 @@ class History:
         runtime_s: float = 0.0,
         n_lines: int = 0,
         late_rows: int = 0,
+        is_side: bool = False,
     ) -> None:
         """Begin with the next row.
 
@@ -115,6 +117,7 @@ class History:
             runtime_s: How long earlier segments ran.
             n_lines: How many rows they have.
             late_rows: How many whose steps went back.
+            is_side: Other processes record rows of the run too: what these come to is not said here.
         """
         self.step = starting_step
         self.late_rows = late_rows
@@ -143,7 +146,9 @@ class History:
         self._pending: Optional[Dict[Path, Any]] = None
         self._pending_at_s = 0.0
         self._started = monotonic() - runtime_s
-        self._summary_due_s = time() + SUMMARY_EVERY_S
+        self._summary_due_s = runtime_s + SUMMARY_EVERY_S  # by the run's clock: that of the machine may jump
+        if is_side:
+            self._summary_due_step, self._summary_due_s = MAX_STEP, inf
 
     def log(self, data: Dict[str, Any], step: Optional[int] = None, commit: Optional[bool] = None) -> None:
         """Record one row, or a part of one; when this returns it is in the kernel's hands.
@@ -161,9 +166,9 @@ class History:
                         row = {**data, **{name: self._axis_values[name] for name in plan.inserted}}
                     values = [*row.values()]
                     if FAST_KINDS.issuperset(map(type, values)):
-                        now = time()
+                        runtime_s = monotonic() - self._started
                         number = self.step
-                        values += (number, monotonic() - self._started, now)
+                        values += (number, runtime_s, time())
                         body = self._encoder.fast_row(plan.layout, values, number)
                         self.step = number + 1
                         try:
@@ -176,7 +181,7 @@ class History:
                         if plan.axes:
                             for name in plan.axes:
                                 self._axis_values[name] = row[name]
-                        if number >= self._summary_due_step or now > self._summary_due_s:
+                        if number >= self._summary_due_step or runtime_s > self._summary_due_s:
                             self.write_summary()
                         return
             if not hasattr(data, "keys") or not any(map(holds_media, data.values())):
@@ -219,13 +224,13 @@ class History:
             if tree:
                 whole: Dict[Path, Any] = dict(tree.items())
                 whole.update(_step=max(self.step - 1, 0), _runtime=self.runtime_s(), _timestamp=time())
-                body = records.summary(whole)
+                body = records.summary(whole, whole=True)
                 size = len(body)
                 self._append(body)
             state = self._state()
             self._append(state)
             size += len(state)
-            self._summary_due_s = time() + SUMMARY_EVERY_S * max(1.0, size / SUMMARY_BYTES)
+            self._summary_due_s = self.runtime_s() + SUMMARY_EVERY_S * max(1.0, size / SUMMARY_BYTES)
             self._state_every_bytes = max(STATE_EVERY_BYTES, MAX_STATE_SHARE * size)
             self._summary_due_step = self.step + self._state_every_bytes // self._row_bytes
 
@@ -313,7 +318,8 @@ class History:
         self._insert_axes(row)
         logged_at = row.pop("_timestamp", now)
         whole = dict(row)
-        whole.update(_step=self.step, _runtime=monotonic() - self._started, _timestamp=logged_at)
+        runtime_s = self.runtime_s()
+        whole.update(_step=self.step, _runtime=runtime_s, _timestamp=logged_at)
         number = self.step
         body = self._encoder.row(whole, number)
         pending, self._pending = self._pending, None
@@ -327,7 +333,7 @@ class History:
         self._last_values = [whole[name] for name in OWN_KEYS]
         self._row_bytes = len(body)
         due_step = number + self._state_every_bytes // len(body)
-        if due_step < self._summary_due_step:  # rows have become larger
+        if due_step < self._summary_due_step < MAX_STEP:  # rows have become larger
             self._summary_due_step = due_step
         for path, value in row.items():
             self._summary.fold(path, value)
@@ -337,7 +343,7 @@ class History:
                 metric = self._metrics.of(key)
                 if metric is not None and metric.summary:
                     self._summary.aggregate(key, path, metric, value)
-        if self.step > self._summary_due_step or now > self._summary_due_s:
+        if self.step > self._summary_due_step or runtime_s > self._summary_due_s:
             self.write_summary()
 
     def _insert_axes(self, row: Dict[Path, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
-from wandb.backend.log import LogBackend, LogConfig
+from wandb.backend.log import LogBackend
 from wandb.errors import UsageError
 from wandb.internal import names
 from wandb.internal.environment import git_record, software, writer_identity
@@ -23,7 +23,7 @@ from wandb.sdk import active, run_directory, wandb_config, wandb_setup
 from wandb.sdk.beginning import Beginning, Earlier, was_requeued
 from wandb.sdk.guard import Guard
 from wandb.sdk.run_directory import RunDirectory
-from wandb.sdk.wandb_run import Run, RunIdentity
+from wandb.sdk.wandb_run import Run, RunIdentity, joined, joined_runs
 from wandb.sdk.wandb_settings import CHOICES, Settings, Source
 from wandb.term import termlog, termwarn
 
@@ -113,6 +113,8 @@ def init(
     resolved = setup.settings_for_run(settings, given)
 
     previous = active.current or (setup.active_runs[-1] if setup.active_runs else None)
+    if previous is not None and previous not in setup.active_runs:
+        previous = None  # it is the parent's; this process may have a run of its own
     if previous is not None and resolved.reinit != "create_new":
         if resolved.reinit in ("default", "return_previous", False):
             if config is not None:
@@ -156,7 +158,7 @@ def _open_run(
         beginning = Beginning(settings.run_id or names.generate_id())
     else:
         beginning, directory = _begin(setup, settings)
-        backend = LogBackend(directory.log, _log_config(settings, directory), guard.swallow)
+        backend = LogBackend(directory.log, run_directory.log_config(settings, directory), guard.swallow)
     earlier = beginning.earlier or Earlier()
     who = earlier.who
     fill = {
@@ -184,17 +186,18 @@ def _open_run(
         directory,
         settings=settings.freeze(),
         start_time=start_time,
-        run_fields={**_run_fields(settings, around), **beginning.run_fields},
+        run_fields={**_run_fields(settings, around, beginning.side_id), **beginning.run_fields},
         telemetry=_telemetry(settings, arguments, beginning),
         temporary_dir=settings.files_dir if disabled else "",
         on_finished=lambda run: _forget(setup, run),
         earlier=beginning.earlier,
         starting_step=beginning.starting_step,
         guard=guard,
+        is_side=beginning.side_id != "",
     )
     try:
         run._open(checked.as_dict(), {})
-        if not disabled and not settings.x_disable_meta:
+        if not disabled and not settings.x_disable_meta and not beginning.side_id:
             run._append_environment(_environment(settings, around, start_time))
         backend.opened()
     except BaseException:
@@ -205,7 +208,7 @@ def _open_run(
     setup.active_runs.append(run)
     run._end_with_process()
     if directory is not None:
-        run._watch(_observers(settings, run, directory.files, around.writer_id))
+        run._watch(_observers(settings, run, directory.files, around.writer_id, bool(beginning.side_id)))
         if settings.save_code and not settings.disable_code:
             run._keep_code(around.program)
         _warn_of_what_is_not_recorded(settings)
@@ -216,11 +219,15 @@ def _open_run(
 
 def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, RunDirectory]:
     """Find out where the run begins, and make its directory."""
+    if settings._shared and settings.run_id and not settings.x_primary:
+        return _begin_beside(settings, settings.run_id)
     beginning: Optional[Beginning] = None
     is_about_a_run = settings.run_id or settings.resume or settings.resume_from or settings.fork_from
     if is_about_a_run or was_requeued():
         from wandb.sdk import wandb_resume  # most runs begin at nothing
 
+        if settings._shared and settings.run_id and wandb_resume.is_recorded(settings):
+            return _begin_beside(settings, settings.run_id)
         beginning = wandb_resume.begin(settings, termwarn, setup.n_auto_runs)
     beginning = beginning or Beginning("")
     is_named = bool(beginning.run_id)
@@ -238,6 +245,8 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
         if not others:
             break
         directory.remove()
+        if settings._shared:
+            return _begin_beside(settings, run_id)
         beginning = wandb_resume.apart(beginning, settings.wandb_dir)
         termwarn(
             f"run {run_id} is begun by somebody else at this moment, in {others[0]}. This recording is kept "
@@ -249,17 +258,18 @@ def _begin(setup: wandb_setup.Setup, settings: Settings) -> Tuple[Beginning, Run
     return beginning, directory
 
 
-def _log_config(settings: Settings, directory: run_directory.RunDirectory) -> LogConfig:
-    return LogConfig(
-        settings.durability,
-        sync_interval_s=settings.x_log_sync_interval,
-        backlog_bytes=settings.x_log_backlog_bytes,
-        retry_s=settings.x_log_retry_interval,
-        write_timeout_s=settings.x_log_write_timeout,
-        thread=settings.x_log_writer_thread,
-        raises=settings.on_error == "raise",
-        directories=directory.parents,
+def _begin_beside(settings: Settings, run_id: str) -> Tuple[Beginning, RunDirectory]:
+    """Make the directory of a process that records a shared run beside the primary one."""
+    side_id = names.generate_id()
+    directory = run_directory.create(
+        settings.wandb_dir,
+        run_id,
+        settings.x_start_time or 0.0,
+        settings.run_mode,
+        link_latest=False,
+        side_id=side_id,
     )
+    return Beginning(run_id, side_id=side_id), directory
 
 
 def _warn_of_what_is_not_recorded(settings: Settings) -> None:
@@ -340,10 +350,17 @@ def _environment(settings: Settings, around: _Surroundings, start_time: float) -
     return fields
 
 
-def _run_fields(settings: Settings, around: _Surroundings) -> Dict[str, Any]:
+def _run_fields(settings: Settings, around: _Surroundings, side_id: str) -> Dict[str, Any]:
     """Return the fields of RunRecord that stay the same for the whole run."""
     writer = writer_identity()
     host = "" if settings.x_disable_machine_info else writer["host"]
+    if settings._shared:
+        writer["shared"] = True
+        writer["keeps_state"] = not settings.x_update_finish_state
+    if side_id:
+        writer.update(side=True, id=side_id)
+    if settings.x_label:
+        writer["label"] = settings.x_label
     fields: Dict[str, Any] = {
         "host": host and (settings.host or host),
         "git": git_record(around.git),
@@ -365,6 +382,8 @@ def _telemetry(settings: Settings, arguments: Mapping[str, Any], beginning: Begi
         feature["offline"] = True
     if beginning.run_fields.get("resumed"):
         feature["resumed"] = True
+    if settings._shared:
+        feature["shared_mode"] = True
     machine = os.uname().machine if hasattr(os, "uname") else ""
     return {
         "feature": feature,
@@ -374,7 +393,7 @@ def _telemetry(settings: Settings, arguments: Mapping[str, Any], beginning: Begi
     }
 
 
-def _observers(settings: Settings, run: Run, files_dir: str, writer_id: str) -> Observers:
+def _observers(settings: Settings, run: Run, files_dir: str, writer_id: str, is_side: bool) -> Observers:
     stats = (
         0.0
         if settings.x_disable_stats or settings.x_disable_machine_info
@@ -386,8 +405,10 @@ def _observers(settings: Settings, run: Run, files_dir: str, writer_id: str) -> 
         files_dir=files_dir,
         console=settings.console,
         system_metrics_interval_s=stats,
-        machine_info=not settings.x_disable_meta and stats > 0,  # as wandb: what measures it, describes it
-        packages=settings.x_save_requirements and not settings.x_disable_meta,
+        # As wandb: what measures it, describes it; and of a shared run only the primary process does.
+        machine_info=not settings.x_disable_meta and stats > 0 and not is_side,
+        packages=settings.x_save_requirements and not settings.x_disable_meta and not is_side,
+        label=settings.x_label or "",
         writer_id=writer_id,
         lock=run._backend.lock,
         console_lines=run._earlier.console,
@@ -399,33 +420,45 @@ def _forget(setup: wandb_setup.Setup, run: Run) -> None:
         setup.active_runs.remove(run)
     if active.current is run:
         active.current = None
-    if run._settings.resume == "auto" and run._exit_code == 0:
+    if run._settings.resume == "auto" and run._exit_code == 0 and not run._is_side:
         from wandb.sdk.wandb_resume import forget_auto
 
         forget_auto(run._settings)
 
 
-def _forget_all_in_child() -> None:
-    """In a forked child: the parent's runs are the parent's; the child may init its own."""
+def _join_all_in_child() -> None:
+    """In a forked child: the parent's runs are the parent's; the child may add to them, or init its own."""
     setup = wandb_setup._singleton
+    runs = list(joined_runs.values())
     if setup is not None:
-        for run in list(setup.active_runs):
-            run._forget_in_child()
+        runs += [run for run in setup.active_runs if run not in runs]
         setup.active_runs = []
-    active.current = None
+    for run in runs:
+        run._join_in_child()
 
 
 def attach(run_id: Optional[str] = None, **options: Any) -> Run:
-    """Return the process's run of this id.
+    """Return a run of this process, or join one that another process records at this moment.
+
+    Args:
+        run_id: Its id; it is looked for where `wandb.init()` would record.  Or the path of its directory
+            (`run.sync_dir` there).  None for this process's own run.
 
     Raises:
-        UsageError: There is none; a run of another process cannot be joined.
+        UsageError: There is no such run, or it has ended.
     """
     for run in wandb_setup.singleton().active_runs:
-        if run_id in (None, run.id):
+        if run_id in (None, run.id, run.sync_dir):
             return run  # type: ignore[no-any-return]
-    raise UsageError(f"attach: this process has no run {run_id}", hint="call wandb.init() in this process")
+    if run_id is None and active.current is not None:
+        return active.current
+    if not run_id:
+        raise UsageError("attach: this process has no run", hint="give the id of another process's run")
+    from wandb.sdk.wandb_resume import attached
+
+    directory, who, earlier, begin = attached(wandb_setup.setup().settings.wandb_dir, run_id)
+    return joined(directory, who, earlier, *begin)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all_in_child)
+    os.register_at_fork(after_in_child=_join_all_in_child)

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 
 from wandb.data_types.media import Media
 from wandb.errors import LogWriteError, ValidationError
-from wandb.interface.values import holds_media, kind_name
+from wandb.interface.values import holds_media, key_text, kind_name, plain
 from wandb.internal.media_files import MediaFiles
 
 
@@ -88,13 +88,16 @@ class RowMedia:
 
 
 def _made(value: Any, path: str) -> Any:
-    """Return a value with figures and DataFrames as media; a list has media only, or none."""
+    """Return a value with figures and DataFrames as media, and all else plain; a list has media only or none.
+
+    What cannot be stored raises here, before a file is written.
+    """
     if not holds_media(value):
-        return value
+        return plain(value, path)
     if isinstance(value, Media) or hasattr(type(value), "table_key"):
         return value
     if isinstance(value, dict):
-        return {str(key): _made(item, f"{path}.{key}") for key, item in value.items()}
+        return {key_text(key, path): _made(item, f"{path}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         found = [_made(item, f"{path}[{index}]") for index, item in enumerate(value)]
         for index, item in enumerate(found):

@@ -27,13 +27,16 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from wandb import env
 from wandb.backend import segments
 from wandb.backend.segments import Segment
-from wandb.errors import LogError, UsageError, ValidationError
+from wandb.errors import LogError, PackageMissing, UsageError, ValidationError
 from wandb.interface.records import path_of, value_of
 from wandb.processes import Life
 from wandb.sdk.beginning import Beginning, Earlier, step_of, was_requeued
 from wandb.sdk.run_directory import RunDirectory
+from wandb.transaction_log.format import LOG_SUFFIX
+from wandb.transaction_log.side_logs import side_logs
 
 SAME_MOMENT_S = 5.0  # directories that were made within it may both be about to get their log
+NEARLY_TOGETHER_S = 60.0  # processes of one shared run begin within it
 JUST_MADE_S = 1.0  # a directory that has no run record after it belongs to a start that was killed
 
 
@@ -50,7 +53,71 @@ def read(segment: Segment) -> Earlier:
     for record, earlier.end in segments.records(segment.log, earlier.end):
         earlier.take(record)
     earlier.end_row()
+    for log in _side_logs(segment):
+        for record, _ in segments.records(log, 0):
+            earlier.take_side(record)
     return earlier
+
+
+def _side_logs(segment: Segment) -> List[str]:
+    """Return the side logs of a segment; those of a shared run that began before are of earlier ones."""
+    found = []
+    for log in side_logs(segment.log, is_shared=_is_shared(segment)):
+        run = segments.run_record(log)
+        if run is not None and Segment(log, run).started_s >= segment.started_s - NEARLY_TOGETHER_S:
+            found.append(log)
+    return found
+
+
+def _is_shared(segment: Segment) -> bool:
+    return bool(segment.run.get("writer", {}).get("shared"))
+
+
+def is_recorded(settings: Any) -> bool:
+    """Say whether a process records the run's main log at this moment."""
+    here = segments.find(settings.wandb_dir, settings.run_id)
+    try:
+        return bool(here) and _is_at_work(here[-1], read(here[-1]), settings.resume)
+    except LogError:
+        return False
+
+
+def attached(wandb_dir: str, run: str) -> Tuple[RunDirectory, Dict[str, Any], Earlier, Tuple[Any, ...]]:
+    """Find a run that another process records at this moment.
+
+    Args:
+        run: Its id, or its directory.
+
+    Returns:
+        Its directory, the fields of its run record, what it has come to, and what else
+        `wandb_run.joined` takes: when it began, its earlier runtime, the zero of its runtime, its mode.
+
+    Raises:
+        UsageError: There is none, or it has ended.
+    """
+    if os.path.isdir(run):
+        logs = [os.path.join(run, e) for e in sorted(os.listdir(run)) if e.endswith(LOG_SUFFIX)]
+        here = [Segment(log, fields) for log in logs if (fields := segments.run_record(log)) is not None]
+    else:
+        here = segments.find(wandb_dir, run)
+    if not here:
+        raise UsageError(
+            f"attach: {run} is no run in {wandb_dir}", hint="give run.sync_dir of the process that has it"
+        )
+    last = here[-1]
+    earlier = read(last)
+    if earlier.exit_code is not None or last.life() is Life.DEAD:
+        raise UsageError(
+            f"attach: run {run} has ended", hint="wandb.init(id=..., resume='allow') goes on with it"
+        )
+    path = os.path.dirname(os.path.abspath(last.log))
+    directory = RunDirectory(
+        path, os.path.join(path, os.path.basename(last.log)), os.path.join(path, "files")
+    )
+    mode = "offline" if os.path.basename(path).startswith("offline-") else "online"
+    runtime = last.run.get("runtime", 0)
+    zero = last.run.get("writer", {}).get("runtime_zero", last.started_s - runtime)
+    return directory, last.run, earlier, (last.started_s, runtime, zero, mode)
 
 
 def read_until(chain: List[Segment], step: float) -> Earlier:
@@ -150,7 +217,7 @@ def _was_here(wandb_dir: str, run_id: str, found: List[Segment]) -> Tuple[str, .
     return tuple(
         name
         for name in segments.directories(wandb_dir, run_id)
-        if name in known or now_s - _changed_s(os.path.join(wandb_dir, name)) > JUST_MADE_S
+        if name in known or abs(now_s - _changed_s(os.path.join(wandb_dir, name))) > JUST_MADE_S
     )
 
 
@@ -173,7 +240,10 @@ def _at_id(
     wandb_dir: str, run_id: str, resume: Optional[str], project: Optional[str], warn: Callable[[str], None]
 ) -> Beginning:
     """Begin under an id that was given, or if somebody is writing there, under one that is free."""
-    here = segments.find(wandb_dir, run_id)
+    try:
+        here = segments.find(wandb_dir, run_id)
+    except PackageMissing as error:
+        return _kept_apart(wandb_dir, run_id, error, warn)
     was_here = _was_here(wandb_dir, run_id, here)
     chain = [segment for segment in here if project in (None, segment.run.get("project", ""))]
     if not chain:
@@ -190,9 +260,7 @@ def _at_id(
     try:
         earlier = read(last)
     except LogError as error:
-        free = _free_namesake(wandb_dir, run_id)
-        warn(f"{error}. This recording cannot go on from there and is kept apart, as run {free}.")
-        return Beginning(free)
+        return _kept_apart(wandb_dir, run_id, error, warn)
     if not _is_at_work(last, earlier, resume):
         return _following(run_id, last, earlier, resume, was_here, warn)
     free = _free_namesake(wandb_dir, run_id)
@@ -202,6 +270,12 @@ def _at_id(
         f"{writer.get('host') or 'an unknown host'}, in {os.path.dirname(last.log)}. "
         f"This recording is kept apart, as run {free}."
     )
+    return Beginning(free)
+
+
+def _kept_apart(wandb_dir: str, run_id: str, error: LogError, warn: Callable[[str], None]) -> Beginning:
+    free = _free_namesake(wandb_dir, run_id)
+    warn(f"{error}. This recording cannot go on from there and is kept apart, as run {free}.")
     return Beginning(free)
 
 
@@ -220,7 +294,10 @@ def _following(
             "previous_end": earlier.end,
             "begin": earlier.lines(),
             "on_server": bool(last.run.get("resume") or before.get("on_server")),
-            "behind_previous": bool(_is_rewound(last) or before.get("behind_previous")),
+            # Of what other processes have recorded, the upload of the segment before tells where it stands.
+            "behind_previous": bool(
+                _is_rewound(last) or before.get("behind_previous") or _is_shared(last) or side_logs(last.log)
+            ),
             "first_start_time": before.get("first_start_time", last.run.get("start_time")),
         }
     }
@@ -308,8 +385,8 @@ def _auto_in_job(
     generation = 0
     while True:  # a run that ended well is done; the program that begins it again means a new one
         run_id = _job_id(job, n_earlier_runs, generation)
-        chain = segments.find(wandb_dir, run_id)
         try:
+            chain = segments.find(wandb_dir, run_id)
             is_done = bool(chain) and read(chain[-1]).exit_code == 0
         except LogError:
             is_done = False

@@ -3,12 +3,15 @@
 Rule 1: every public call is guarded: UsageError passes, anything else is told once and training goes on.
 Rule 2: after `finish()` every call that would record raises RunFinishedError; what was recorded stays
         readable.
-Rule 3: a forked child has the object but not the run: it can read, and init a run of its own.
+Rule 3: the log is that of the process that opened it.  A forked child, a process that unpickles the run, or
+        that says `attach`, has a side log of its own from its first record on (decision 0010).
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from time import time
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,15 +28,20 @@ from typing import (
 )
 
 from wandb.backend.base import Backend
+from wandb.backend.log import LogBackend
+from wandb.backend.side import SideBackend
 from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
+from wandb.interface.console_lines import ConsoleLines
 from wandb.interface.values import Path, kind_name
+from wandb.internal import names
+from wandb.internal.environment import writer_identity
 from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, save_code
 from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
-from wandb.sdk.run_directory import RunDirectory
+from wandb.sdk.run_directory import RunDirectory, log_config, log_name
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
 from wandb.sdk.wandb_metric import Metric, parse_definition
@@ -148,6 +156,7 @@ class Run:
         earlier: Optional[Earlier] = None,
         starting_step: int = 0,
         guard: Optional[Guard] = None,
+        is_side: bool = False,
     ) -> None:
         """Put together a run; `wandb.sdk.wandb_init` opens it.
 
@@ -160,7 +169,9 @@ class Run:
             earlier: What the run's earlier segments have come to.
             starting_step: Of the first row.
             guard: Whom the backend tells of trouble too.
+            is_side: The log is a side log; see decision 0010.
         """
+        self._is_side = is_side
         self._guard = guard or Guard()
         self._identity = identity
         self._backend = backend
@@ -189,11 +200,13 @@ class Run:
             runtime_s=earlier.runtime_s,
             n_lines=earlier.n_history,
             late_rows=earlier.n_late_history,
+            is_side=is_side,
         )
+        self._runtime_zero = time() - self._history.runtime_s()  # for forked children too: it is one clock
         self._summary = Summary(
             self._summary_state,
             self._record_summary,
-            self._history.own_values,
+            lambda: self._history.own_values(),
             failed=self._guard.handle,
             store=None if directory is None else self._store_in_summary,
         )
@@ -396,7 +409,7 @@ class Run:
         if self._exit_hooks is not None:
             self._exit_hooks.uninstall()
         self._on_finished(self)
-        if not quiet and self._directory is not None:
+        if not quiet and self._directory is not None and not self._is_side:
             self._print_end(self._directory.path)
         if failure is not None:
             raise failure
@@ -569,8 +582,19 @@ class Run:
         return self  # there is one run, however often what holds it is copied
 
     def __reduce__(self) -> Any:
-        who = {name: value for name, value in self._identity.record_fields().items() if value}
-        return _unpickled, (who, self._config.as_dict(), self._summary._as_dict(), self.disabled)
+        directory = self._directory
+        state = {
+            "who": {name: value for name, value in self._identity.record_fields().items() if value},
+            "config": self._config.as_dict(),
+            "summary": self._summary._as_dict(),
+            "directory": None if directory is None else (directory.path, directory.log, directory.files),
+            "start_time": self._start_time,
+            "runtime": self._run_fields.get("runtime", 0),
+            "runtime_zero": self._runtime_zero,
+            "step": self.step,
+            "mode": self.mode,
+        }
+        return _unpickled, (state,)
 
     def __repr__(self) -> str:
         return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
@@ -625,13 +649,84 @@ class Run:
         self._observers = observers
         self._guarded("init", observers.start)
 
-    def _forget_in_child(self) -> None:
-        """Detach the copy of this run that a forked child has: the log belongs to the parent."""
+    def _join_in_child(self) -> None:
+        """Let the copy of this run that a forked child has be a side of it: the log is the parent's."""
         if not self._closed:
-            self._close(f"belongs to its parent process {os.getppid()}; call wandb.init() in the child")
             if self._observers is not None:
                 self._observers.forget()
             self._backend.forget()
+            self._join()
+
+    def _join(self) -> None:
+        """Record from now on what this process records into a log of its own, once there is anything.
+
+        Nothing of the present log is touched, nor a lock: another thread may have held it when the process
+        was forked.
+        """
+        self._is_side = True
+        self._exit_hooks = self._observers = None
+        self._late_files = {}
+        self._media = None  # it knows the parent's log
+        self._backend = SideBackend(self._open_side, self._watch_side)
+        before = self._history
+        self._history = History(
+            self._backend,
+            self._summary_state,
+            self._earlier.metrics,
+            self._warn_once,
+            self._describe,
+            media=None if self._directory is None else self._row_media,
+            starting_step=before.step,
+            runtime_s=before.runtime_s(),
+            is_side=True,
+        )
+        self._log = self._history.log
+        if self._directory is not None:
+            joined_runs[self._directory.path] = self
+
+    def _open_side(self) -> Backend:
+        """Begin a side log."""
+        if self._directory is None:
+            from wandb.backend.memory import NullBackend
+
+            return NullBackend()
+        from wandb.version import __version__
+
+        side_id = names.generate_id()
+        writer = {**writer_identity(), "side": True, "id": side_id, "label": self._settings.x_label or ""}
+        self._run_fields = {"writer": writer, "runtime": self._run_fields.get("runtime", 0)}
+        path = os.path.join(self._directory.path, log_name(self.id, side_id))
+        backend = LogBackend(path, log_config(self._settings, self._directory), self._guard.swallow)
+        try:
+            backend.append(records.header(__version__))
+            backend.append(self._run_record())
+            backend.opened()
+        except BaseException:
+            backend.close()
+            raise
+        return backend
+
+    def _watch_side(self) -> None:
+        """Watch the process that has just begun a side log: its console, and its end."""
+        self._exit_hooks = ExitHooks(self._end_of_process, signals=())
+        self._exit_hooks.install()
+        self._guarded("init", _end_with_worker, self._end_of_process)
+        settings = self._settings
+        # Under "redirect" what a child prints arrives at its parent, which records it.
+        if self._directory is not None and settings.console not in ("off", "redirect"):
+            observers = Observers(
+                self._backend.append,
+                self._guard.swallow,
+                files_dir=self._directory.files,
+                console=settings.console,
+                system_metrics_interval_s=0.0,
+                machine_info=False,
+                packages=False,
+                writer_id="",
+                lock=self._backend.lock,
+                console_lines=ConsoleLines(),
+            )
+            self._watch(observers)
 
     # ---- inside
 
@@ -709,15 +804,17 @@ class Run:
         }
 
     def _run_record(self) -> bytes:
-        return records.run(
-            {
-                **self._identity.record_fields(),
-                "start_time": self._start_time,
-                "config": records.config_fields(self._config_and_notes()),
-                "telemetry": self._telemetry,
-                **self._run_fields,
-            }
-        )
+        writer = {**self._run_fields.get("writer", {}), "runtime_zero": self._runtime_zero}
+        fields = {
+            **self._identity.record_fields(),
+            "start_time": self._start_time,
+            **self._run_fields,
+            "writer": writer,
+        }
+        if not isinstance(self._backend, SideBackend):  # else another process has said it
+            fields["config"] = records.config_fields(self._config_and_notes())
+            fields["telemetry"] = self._telemetry
+        return records.run(fields)
 
     def _used(self, feature: str) -> None:
         self._telemetry["feature"][feature] = True
@@ -734,6 +831,9 @@ class Run:
         runtime_s = int(self._history.runtime_s())
         self._used("finish")
         append = self._backend.append
+        if self._is_side:  # what the run is in the end, its main log says
+            has_begun = not isinstance(self._backend, SideBackend) or self._backend.is_open
+            return [lambda: append(records.exit_(exit_code, runtime_s))] if has_begun else []
         return [
             lambda: append(records.telemetry(self._telemetry)),
             self._history.write_summary,
@@ -763,42 +863,91 @@ class Run:
             termlog("Run summary:")
             for line in lines[:MAX_SUMMARY_LINES]:
                 termlog(line)
+        if not os.path.exists(path):
+            termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")
+            return
         termlog("You can sync this run to the cloud by running:")
         termlog(f"wandb sync {path}")
 
 
-def _unpickled(who: Dict[str, Any], config: Dict[str, Any], summary: Dict[str, Any], disabled: bool) -> Run:
-    """Return what a pickled run becomes: in its own process itself, elsewhere one that can be read only.
+joined_runs: Dict[str, Run] = {}  # the runs of other processes that this one has joined, by their directory
+
+
+def _unpickled(state: Dict[str, Any]) -> Run:
+    """Return what a pickled run becomes: in its own process itself, elsewhere a side of it.
 
     Args:
-        who: Fields of a RunRecord.
-        disabled: It recorded nothing, and goes on to.
+        state: As `Run.__reduce__` says.
     """
     from wandb.sdk import wandb_setup  # hardly any program pickles a run
 
-    setup = wandb_setup.setup()
-    for run in setup.active_runs:
+    who, place = state["who"], state["directory"]
+    for run in wandb_setup.setup().active_runs:
         if run.id == who.get("run_id"):
             return run  # type: ignore[no-any-return]
-    from wandb.backend.memory import NullBackend
-
-    settings = setup.settings_for_run(None, {"mode": "disabled"})
-    run = Run(
-        RunIdentity.from_record(who),
-        NullBackend(),
-        None,
-        settings=settings.freeze(),
-        start_time=0.0,
-        run_fields={},
-        telemetry={},
-        temporary_dir=settings.files_dir,
-        on_finished=lambda run: None,
-    )
-    run._open(config, {})
-    run._summary_state.tree.update(summary)
-    if not disabled:
-        run._close("belongs to another process; call wandb.init() in this one")
+    directory = None if place is None else RunDirectory(*place)
+    earlier = Earlier()
+    earlier.next_step = state["step"]
+    earlier.config = state["config"]
+    earlier.summary.tree.update(state["summary"])
+    begin = (state["start_time"], state["runtime"], state["runtime_zero"])
+    run = joined(directory, who, earlier, *begin, state["mode"])
+    if directory is not None and not os.path.isdir(directory.path):
+        run._close(f"belongs to another process, and {directory.path} is not here; call wandb.init()")
     return run
+
+
+def joined(
+    directory: Optional[RunDirectory],
+    who: Mapping[str, Any],
+    earlier: Earlier,
+    start_time: float,
+    runtime: int,
+    runtime_zero: float,
+    mode: str,
+) -> Run:
+    """Return a run of another process, for this one to record in too.
+
+    Args:
+        directory: The run's; None if it records nothing.
+        who: Fields of a RunRecord.
+        earlier: What it has come to.
+        runtime: Seconds that segments before the run's log ran.
+        runtime_zero: When `_runtime` was 0, in seconds since the epoch.
+    """
+    if directory is not None and directory.path in joined_runs:
+        return joined_runs[directory.path]
+    from wandb.backend.memory import NullBackend
+    from wandb.sdk import wandb_setup
+
+    identity = RunIdentity.from_record(who)
+    given = {"mode": mode, "id": identity.run_id, "project": identity.project or None}
+    settings = wandb_setup.setup().settings_for_run(None, given)
+    earlier.runtime_s = max(0.0, time() - runtime_zero)
+    run = Run(
+        identity,
+        NullBackend(),
+        directory,
+        settings=settings.freeze(),
+        start_time=start_time,
+        run_fields={"runtime": runtime},
+        telemetry={},
+        temporary_dir=settings.files_dir if directory is None else "",
+        on_finished=lambda run: None,
+        earlier=earlier,
+        starting_step=earlier.next_step,
+        guard=Guard(raises=settings.on_error == "raise"),
+    )
+    run._config.open(earlier.config, {}, run._record_config)
+    run._join()
+    return run
+
+
+def _end_with_worker(end: Callable[[int], None]) -> None:
+    """Have `end` called when a worker of multiprocessing ends: it runs no atexit functions."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, end, args=(0,), exitpriority=-100)
 
 
 def exit_code_of(kind: Type[BaseException], error: Any) -> int:

@@ -233,7 +233,6 @@ ACCEPTED_ONLY: Dict[str, Tuple[str, object]] = {
     "x_live_policy_wait_time": ("Optional[int]", None),
     "x_log_level": ("int", 20),
     "x_network_buffer": ("Optional[int]", None),
-    "x_primary": ("bool", True),
     "x_proxies": ("Optional[Dict[str, str]]", None),
     "x_require_legacy_service": ("bool", False),
     "x_runqueue_item_id": ("Optional[str]", None),
@@ -260,7 +259,6 @@ ACCEPTED_ONLY: Dict[str, Tuple[str, object]] = {
     "x_stats_track_process_tree": ("bool", False),
     "x_sync": ("bool", False),
     "x_transaction_log_flush_interval": ("float", 15.0),
-    "x_update_finish_state": ("bool", True),
 }
 
 
@@ -348,6 +346,11 @@ class Settings:
     git_root: Optional[str] = None
     x_executable: Optional[str] = None
     x_label: Optional[str] = None
+    """Tells this process's console lines and system metrics from those of the others that record the run."""
+    x_primary: bool = True
+    """In shared mode: it records what describes the run and its machine; the others set False."""
+    x_update_finish_state: bool = True
+    """In shared mode: whether the way this process ends may say how the run has ended."""
     x_start_time: Optional[float] = None
     """When the run began, in seconds since 1970; the run directory's name has it."""
 

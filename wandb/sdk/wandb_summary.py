@@ -11,7 +11,16 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 from wandb.errors import ValidationError
 from wandb.interface.records import path_of, summary_fields, value_of
-from wandb.interface.values import SUMMARY, Path, holds_media, json_text, key_text, plain
+from wandb.interface.values import (
+    SUMMARY,
+    Path,
+    holds_media,
+    json_text,
+    key_text,
+    plain,
+    put,
+    remove,
+)
 from wandb.sdk.guard import Failed, is_deliberate, pass_on
 from wandb.sdk.wandb_metric import Aggregate, Metric
 
@@ -135,25 +144,11 @@ class SummaryState:
 
     def put(self, path: Path, value: Any) -> None:
         """Set a value, replacing whatever stands in the way."""
-        if isinstance(path, str):
-            self.tree[path] = value
-            return
-        node = self.tree
-        for part in path[:-1]:
-            below = node.get(part)
-            if not isinstance(below, dict):
-                below = node[part] = {}
-            node = below
-        node[path[-1]] = value
+        put(self.tree, path, value)
 
     def remove(self, path: Path) -> None:
         """Drop a value if it is there."""
-        parts = (path,) if isinstance(path, str) else path
-        node: Any = self.tree
-        for part in parts[:-1]:
-            node = node.get(part) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node.pop(parts[-1], None)
+        remove(self.tree, path)
 
     def get(self, parts: Tuple[str, ...]) -> Any:
         """Return what stands at a path.
@@ -339,9 +334,3 @@ def _detached(values: Dict[str, Any]) -> Summary:
 
 def _copy(value: Any) -> Any:
     return {key: _copy(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def last_values(tree: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
-    """Return the top-level numbers and texts, for the lines that are printed at the end of a run."""
-    shown = {k: v for k, v in tree.items() if not k.startswith("_") and isinstance(v, (int, float, str))}
-    return shown or None

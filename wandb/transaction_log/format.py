@@ -31,3 +31,11 @@ FULL = 1  # a whole record
 FIRST = 2  # the first piece of one that goes on in the next block
 MIDDLE = 3
 LAST = 4
+
+LOG_SUFFIX = ".wandb"
+SIDE_MARK = ".side-"  # between the name of a run's log and the id of a side log
+
+# The compressed form of a log that is closed: see "The compressed form" in the spec.
+COMPRESSED_SUFFIX = ".zst"
+FRAME_BYTES = 16 * BLOCK_BYTES
+"""How much of the log a zstd frame holds; the last one may hold less."""

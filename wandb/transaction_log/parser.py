@@ -155,14 +155,17 @@ class Parser:
         record = tuple.__new__  # what Record(...) ends in, in half the time
 
         if offset == 0:
-            while len(data) < len(FILE_HEADER):
+            while len(data) < len(FILE_HEADER) or not data.strip(b"\0"):
                 if not self._fed:
                     self._rest = (data, 0)
                     yield NEED_DATA
                     continue
                 data += b"".join(self._fed)
                 self._fed.clear()
-                _check_file_header(data)
+                if data.strip(b"\0"):
+                    _check_file_header(data)
+                else:
+                    data = data[: len(FILE_HEADER)]  # zeros up to the end are a tail here too
             pos = self.position = len(FILE_HEADER)
 
         while True:

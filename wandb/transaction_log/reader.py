@@ -1,4 +1,4 @@
-"""A log file -> records, also while somebody writes it.  Spec: schema/log/FORMAT.md.
+"""A log, plain or compressed -> records, also while somebody writes it.  Spec: schema/log/FORMAT.md.
 
 Rule 1: nothing here writes; the file is opened "rb".
 Rule 2: memory does not depend on the length of the log.
@@ -17,6 +17,7 @@ from typing import Iterator, Optional, Type
 
 from wandb.errors import BadFileHeader, LogError
 from wandb.transaction_log.format import BLOCK_BYTES
+from wandb.transaction_log.log_file import open_log
 from wandb.transaction_log.parser import NEED_DATA, Event, Lost, Parser, Record
 
 PIECE_BYTES = 256 * 1024  # measured: larger pieces leave the CPU cache and are slower
@@ -25,30 +26,33 @@ PIECE_BYTES = 256 * 1024  # measured: larger pieces leave the CPU cache and are 
 class Reader:
     """Reads one log from `offset` on; a context manager.
 
-    Not safe for threads.  Several readers of one file do not disturb each other, nor a writer.
+    Not safe for threads.  Several readers of one file do not disturb each other, nor a writer.  Offsets are
+    those of the plain log, also where it is compressed now.
 
     Attributes:
-        path: The file.
+        path: The log.
         at_end: True when everything that was there has been read; False while `events()` is under way.
         tail_bytes: How many bytes of the file, when it was last read to its end, followed the last event: an
             unfinished record, or damage that `events()` holds back (see `loss_at_end`).
     """
 
-    __slots__ = ("path", "at_end", "tail_bytes", "_file", "_parser", "_seen_bytes", "_seen_mtime_ns")
+    __slots__ = ("path", "at_end", "tail_bytes", "_file", "_parser", "_seen")
 
     def __init__(self, path: str | os.PathLike[str], offset: int = 0) -> None:
         """Open the log at `path`, to read from `offset` bytes on: 0, or the `end` of an event.
 
         Raises:
             LogError: the file cannot be opened.
+            PackageMissing: the file is compressed, and zstandard is not installed.
+            BadFileHeader: the file is compressed, and not by us.
         """
         self.path = os.fspath(path)
         self.at_end = False
         self.tail_bytes = 0
         self._parser = Parser(offset)
-        self._seen_bytes = self._seen_mtime_ns = 0  # the file when `_parser` began
+        self._seen = (0, 0)  # the file when `_parser` began: its size in bytes, and when it was changed
         try:
-            self._file = open(self.path, "rb", buffering=0)
+            self._file = open_log(path)
         except OSError as error:
             raise LogError(f"{self.path}: cannot be read: {error.strerror}") from error
 
@@ -87,7 +91,7 @@ class Reader:
         try:
             self._begin_at_position()
             while True:
-                piece = self._file.read(PIECE_BYTES)
+                piece = self._file.read_at(n_bytes, PIECE_BYTES)
                 n_bytes += len(piece)
                 self._parser.feed(piece)
                 for event in self._parser.events():
@@ -95,7 +99,7 @@ class Reader:
                         break
                     yield event
                 else:
-                    if piece and n_bytes < self._seen_bytes:
+                    if piece and n_bytes < self._seen[0]:
                         continue
                     if n_bytes == self.position or not self._has_changed() or not self.loss_at_end():
                         break
@@ -119,19 +123,16 @@ class Reader:
 
     def _begin_at_position(self) -> None:
         """Forget what was read behind `position`."""
-        status = os.fstat(self._file.fileno())
-        if status.st_size < self.position:
+        self._seen = self._file.stamp()
+        if self._seen[0] < self.position:
             raise LogError(
-                f"{self.path}: ends at byte {status.st_size}, and was read up to {self.position} before",
+                f"{self.path}: ends at byte {self._seen[0]}, and was read up to {self.position} before",
                 hint="somebody cut or replaced the file",
             )
-        self._seen_bytes, self._seen_mtime_ns = status.st_size, status.st_mtime_ns
         self._parser = Parser(self.position)
-        self._file.seek(self.position)
 
     def _has_changed(self) -> bool:
-        status = os.fstat(self._file.fileno())
-        return (status.st_size, status.st_mtime_ns) != (self._seen_bytes, self._seen_mtime_ns)
+        return self._file.stamp() != self._seen
 
     def _is_certain(self, event: Event) -> bool:
         """Whether the file still has this loss or joined record (Rule 4).  If not, `position` is before it.
@@ -144,7 +145,7 @@ class Reader:
         parser, self._parser = self._parser, Parser(self._parser.came_from)
         at = self.position
         while True:
-            piece = os.pread(self._file.fileno(), BLOCK_BYTES, at)
+            piece = self._file.read_at(at, BLOCK_BYTES)
             at += len(piece)
             self._parser.feed(piece)
             found = self._parser.next_event()

@@ -10,6 +10,7 @@ from typing import Iterator, List, NamedTuple, Optional
 
 from wandb.errors import BadFileHeader
 from wandb.transaction_log.format import FILE_HEADER
+from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.writer import Writer
@@ -80,7 +81,7 @@ def repair(path: str | os.PathLike[str], out_path: str | os.PathLike[str]) -> Re
             report = _report(path, 0, out)
         except BadFileHeader:
             begin = len(FILE_HEADER)
-            report = _report(path, begin, out) if os.path.getsize(path) > begin else None
+            report = _report(path, begin, out) if size(path) > begin else None
             if report is None or not report.n_records:
                 os.unlink(out.path)
                 raise

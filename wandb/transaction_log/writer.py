@@ -166,7 +166,7 @@ class Writer:
             getattr(os, "fdatasync", os.fsync)(self._fd)  # macOS has no fdatasync
             if self._unsynced_directories:
                 for directory in self._unsynced_directories:
-                    _sync_directory(directory)
+                    sync_directory(directory)
                 self._unsynced_directories = ()
         except OSError as error:
             raise LogWriteError(
@@ -361,7 +361,8 @@ def frame(payload: bytes, offset: int) -> bytes:
         kind = MIDDLE
 
 
-def _sync_directory(path: str) -> None:
+def sync_directory(path: str) -> None:
+    """Make the names in a directory survive a power cut, if that can be done.  Raises OSError."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, PermissionError):

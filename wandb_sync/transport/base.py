@@ -56,11 +56,16 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """An answer; header names are in lower case."""
+    """An answer; header names are in lower case.
+
+    Attributes:
+        took_s: How long it was under way, from the first byte that was sent to the last of the answer.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = {}
+    took_s: float = 0.0
 
     def json(self) -> Any:
         """Return the body's JSON value.

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import os
 import ssl
 import threading
 import time
-from typing import IO, Dict, Iterator, Optional, Union
+from typing import IO, Callable, Dict, Iterator, Optional, Union
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -63,6 +64,7 @@ class HttpTransport:
         *,
         verify: Union[bool, str, None] = None,
         stop: Optional[threading.Event] = None,
+        pace: Optional[Callable[[int], int]] = None,
     ) -> None:
         """Prepare; nothing is sent.
 
@@ -72,6 +74,7 @@ class HttpTransport:
             verify: Whether certificates are checked, or the path of a CA bundle; None: as the environment
                 says.
             stop: Breaks off the sending of files when set; they may be of any size.
+            pace: Asked before each piece of a body goes: waits, and says how much of it may go; throttle.py.
 
         Raises:
             UsageError: The base URL is none, or holds a password.
@@ -86,6 +89,7 @@ class HttpTransport:
         self._proxies: Dict[str, Dict[str, str]] = {}
         self._lock = threading.Lock()
         self._stop = stop or threading.Event()
+        self._pace = pace
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.base_url!r})"
@@ -101,10 +105,13 @@ class HttpTransport:
             )
         answer: Optional[requests.Response] = None
         failed: Optional[Exception] = None
+        sent_s = time.monotonic()
         with contextlib.ExitStack() as opened:
             body: Union[bytes, _Limited] = b""
             if isinstance(request.body, bytes):
                 body = request.body
+                if self._pace is not None and body:
+                    body = _Limited(io.BytesIO(body), len(body), _NEVER, self._pace)
             else:
                 try:
                     file = opened.enter_context(open(request.body.path, "rb"))
@@ -112,7 +119,7 @@ class HttpTransport:
                     raise RejectedError(
                         f"{request.operation}: cannot read the file: {error.strerror}"
                     ) from error
-                body = _Limited(file, request.n_bytes, self._stop)
+                body = _Limited(file, request.n_bytes, self._stop, self._pace)
             try:
                 answer = self._adapter.send(
                     self._prepared(request, url, body, is_api),
@@ -127,7 +134,7 @@ class HttpTransport:
             # Raised here and not above: what `requests` raised holds the whole URL, and must not come along.
             raise failed or AssertionError("neither answer nor error")
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        response = Response(answer.status_code, content, headers)
+        response = Response(answer.status_code, content, headers, time.monotonic() - sent_s)
         if 300 <= response.status < 400:
             raise RejectedError(
                 f"{request.operation}: {self._shown(url)} redirects elsewhere",
@@ -190,11 +197,21 @@ class HttpTransport:
             return self._proxies[key]
 
 
-class _Limited:
-    """A file of which exactly as many bytes are sent as were announced, should it grow meanwhile."""
+_NEVER = threading.Event()  # lines are sent to the end, so that what was acknowledged is known
 
-    def __init__(self, file: IO[bytes], n_bytes: int, stop: threading.Event) -> None:
+
+class _Limited:
+    """A body of which exactly as many bytes are sent as were announced, and no faster than is allowed."""
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        n_bytes: int,
+        stop: threading.Event,
+        pace: Optional[Callable[[int], int]] = None,
+    ) -> None:
         self._file = file
+        self._pace = pace
         self._stop = stop
         self._left = n_bytes
         self._n_bytes = n_bytes
@@ -206,6 +223,8 @@ class _Limited:
         if self._stop.is_set():
             raise OSError("the upload was broken off")
         wanted = self._left if size is None or size < 0 else min(size, self._left)
+        if self._pace is not None and wanted:
+            wanted = self._pace(wanted)
         data = self._file.read(wanted)
         if len(data) < wanted and not data and self._left:
             raise OSError("the file has become shorter")

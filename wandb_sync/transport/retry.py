@@ -8,6 +8,8 @@ Rule 1: only TransientError is tried again; 409 only a few times, for it more of
         deleted than one that somebody else is just writing.
 Rule 2: after `deadline_s` the last error goes up; what was not acknowledged is sent at the next sync.
 Rule 3: whoever waits longer than five seconds says for what.
+Rule 4: a server that has been given up on is asked once per request until it answers again: a thousand runs
+        do not wait one after the other for what the first has waited for.
 """
 
 from __future__ import annotations
@@ -60,16 +62,23 @@ class Retry:
         self._sleep = sleep or self._wait
         self._monotonic = monotonic
         self._uniform = uniform
+        self._is_given_up = False
 
     def send(self, request: Request) -> Response:
         """Send, again and again if need be; see transport.base."""
         started_s = self._monotonic()
         n_conflicts = 0
+        was_given_up = self._is_given_up
 
         def send_once() -> Response:
             nonlocal n_conflicts
             try:
-                return self._inner.send(request)
+                response = self._inner.send(request)
+                self._is_given_up = False
+                return response
+            except RejectedError:
+                self._is_given_up = False
+                raise
             except TransientError as error:
                 n_conflicts += error.status == 409
                 if n_conflicts < CONFLICT_TRIES:
@@ -82,7 +91,7 @@ class Retry:
             return max(_error(state).retry_after_s or 0.0, self._uniform(0.0, highest_s))
 
         def is_over(state: tenacity.RetryCallState) -> bool:
-            if self._stop.is_set():
+            if self._stop.is_set() or was_given_up:
                 return True
             return self._monotonic() - started_s + (state.upcoming_sleep or 0.0) > self._deadline_s
 
@@ -99,7 +108,11 @@ class Retry:
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(send_once)
+        try:
+            return retrying(send_once)
+        except TransientError:
+            self._is_given_up = not self._stop.is_set()
+            raise
 
     def close(self) -> None:
         self._inner.close()

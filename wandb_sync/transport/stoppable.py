@@ -12,6 +12,22 @@ from wandb.errors import Interrupted, TransientError
 from wandb_sync.transport.base import Request, Response, Transport
 
 
+class Stop(threading.Event):
+    """An event that says why: the exit code of whoever is stopped by it.
+
+    Attributes:
+        exit_code: 130 for a Ctrl-C, 143 for SIGTERM, 8 for a limit that was reached.
+    """
+
+    exit_code = Interrupted.exit_code
+
+    def because(self, exit_code: int) -> None:
+        """Set it; the first reason counts."""
+        if not self.is_set():
+            self.exit_code = exit_code
+        self.set()
+
+
 class Stoppable:
     """Wraps a transport."""
 

@@ -15,6 +15,7 @@ from wandb.errors import CheckpointMismatch, CheckpointUnreadable, SyncError
 from wandb_sync.checkpoint import (
     Checkpoint,
     CheckpointFile,
+    checkpoints_of,
     Destination,
     Identity,
     identify,
@@ -39,84 +40,108 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def shared(tmp_path: Path) -> Path:
     return tmp_path / "run-abc.wandb.checkpoint"
 
 
-def test_what_was_saved_is_loaded(log: Path, path: Path) -> None:
+@pytest.fixture
+def path(shared: Path) -> Path:
+    """Where the checkpoint for HERE is."""
+    return HERE.file(shared)
+
+
+def test_what_was_saved_is_loaded(log: Path, shared: Path, path: Path) -> None:
     saved = checkpoint(log, 9000, x=[1, "é", None, float("inf")])
-    CheckpointFile(path).save(HERE, saved)
-    assert CheckpointFile(path).load(HERE, log) == saved
+    CheckpointFile(shared, HERE).save(saved)
+    assert CheckpointFile(shared, HERE).load(log) == saved
 
 
-def test_each_destination_has_its_own(log: Path, path: Path) -> None:
-    file = CheckpointFile(path)
-    file.save(HERE, checkpoint(log, 100, at="here"))
-    file.save(THERE, checkpoint(log, 200, at="there"))
-    again = CheckpointFile(path)
-    assert [again.load(where, log).session["at"] for where in (HERE, THERE)] == ["here", "there"]
-    assert again.load(HERE._replace(run_id="x"), log) is None
+def test_each_destination_has_its_own_file(log: Path, shared: Path) -> None:
+    CheckpointFile(shared, HERE).save(checkpoint(log, 100, at="here"))
+    CheckpointFile(shared, THERE).save(checkpoint(log, 200, at="there"))
+    for where, at in ((HERE, "here"), (THERE, "there")):
+        found = CheckpointFile(shared, where).load(log)
+        assert found is not None and found.session["at"] == at
+    assert CheckpointFile(shared, HERE._replace(run_id="x")).load(log) is None
+    assert len(list(log.parent.glob("run-abc.wandb.????????.checkpoint"))) == 2
+    assert set(checkpoints_of(shared)) == {HERE.key, THERE.key}
 
 
-def test_nothing_is_there_before_the_first_save(log: Path, path: Path) -> None:
-    assert CheckpointFile(path).load(HERE, log) is None
+def test_the_one_file_of_older_versions_is_read_until_there_is_a_newer_one(log: Path, shared: Path) -> None:
+    def entry(offset: int) -> Any:
+        old = checkpoint(log, offset)
+        return {**old._asdict(), "identity": old.identity._asdict()}
+
+    body = {"format": "wandb-ng checkpoint", "version": 1}
+    shared.write_bytes(sealed({**body, "destinations": {HERE.key: entry(100), THERE.key: entry(200)}}))
+    CheckpointFile(shared, HERE).save(checkpoint(log, 300))
+    offsets = []
+    for where in (HERE, THERE):
+        found = CheckpointFile(shared, where).load(log)
+        assert found is not None
+        offsets.append(found.identity.offset)
+    assert offsets == [300, 200]
 
 
-def test_a_longer_log_is_still_the_same_log(log: Path, path: Path) -> None:
-    CheckpointFile(path).save(HERE, checkpoint(log, 9000))
+def test_nothing_is_there_before_the_first_save(log: Path, shared: Path, path: Path) -> None:
+    assert CheckpointFile(shared, HERE).load(log) is None
+
+
+def test_a_longer_log_is_still_the_same_log(log: Path, shared: Path, path: Path) -> None:
+    CheckpointFile(shared, HERE).save(checkpoint(log, 9000))
     with open(log, "ab") as file:
         file.write(b"more")
-    assert CheckpointFile(path).load(HERE, log) is not None
+    assert CheckpointFile(shared, HERE).load(log) is not None
 
 
 @pytest.mark.parametrize("at", [0, 4000, 8999, 5000])
-def test_other_bytes_make_another_log(log: Path, path: Path, at: int) -> None:
-    CheckpointFile(path).save(HERE, checkpoint(log, 9000))
+def test_other_bytes_make_another_log(log: Path, shared: Path, path: Path, at: int) -> None:
+    CheckpointFile(shared, HERE).save(checkpoint(log, 9000))
     data = bytearray(log.read_bytes())
     data[at] ^= 1
     log.write_bytes(data)
     with pytest.raises(CheckpointMismatch):
-        CheckpointFile(path).load(HERE, log)
+        CheckpointFile(shared, HERE).load(log)
 
 
-def test_a_log_that_became_shorter_is_another_log(log: Path, path: Path) -> None:
-    CheckpointFile(path).save(HERE, checkpoint(log, 9000))
+def test_a_log_that_became_shorter_is_another_log(log: Path, shared: Path, path: Path) -> None:
+    CheckpointFile(shared, HERE).save(checkpoint(log, 9000))
     os.truncate(log, 8999)
     with pytest.raises(CheckpointMismatch):
-        CheckpointFile(path).load(HERE, log)
+        CheckpointFile(shared, HERE).load(log)
 
 
-def test_any_flipped_bit_makes_the_file_count_as_none(log: Path, path: Path) -> None:
-    CheckpointFile(path).save(HERE, checkpoint(log, 300, x=1))
+def test_any_flipped_bit_makes_the_file_count_as_none(log: Path, shared: Path, path: Path) -> None:
+    CheckpointFile(shared, HERE).save(checkpoint(log, 300, x=1))
     good = path.read_bytes()
     for at in range(0, len(good) - 1, 3):
         for bit in (1, 32):
             data = bytearray(good)
             data[at] ^= bit
             path.write_bytes(data)
-            file = CheckpointFile(path)
-            assert file.was_damaged and file.load(HERE, log) is None
+            file = CheckpointFile(shared, HERE)
+            assert file.was_damaged and file.load(log) is None
 
 
-def test_every_truncation_makes_the_file_count_as_none(log: Path, path: Path) -> None:
-    CheckpointFile(path).save(HERE, checkpoint(log, 300, x=1))
+def test_every_truncation_makes_the_file_count_as_none(log: Path, shared: Path, path: Path) -> None:
+    CheckpointFile(shared, HERE).save(checkpoint(log, 300, x=1))
     good = path.read_bytes()
     for n_bytes in range(0, len(good) - 1, 7):
         path.write_bytes(good[:n_bytes])
-        assert CheckpointFile(path).was_damaged
+        assert CheckpointFile(shared, HERE).was_damaged
 
 
-def test_a_newer_version_is_not_overwritten(path: Path) -> None:
+def test_a_newer_version_is_not_overwritten(shared: Path, path: Path) -> None:
     body = {"format": "wandb-ng checkpoint", "version": 2, "destinations": {}}
     path.write_bytes(sealed(body))
     with pytest.raises(CheckpointUnreadable):
-        CheckpointFile(path)
+        CheckpointFile(shared, HERE)
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(
-    log: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+    log: Path, shared: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    CheckpointFile(path).save(HERE, checkpoint(log, 300, x=1))
+    CheckpointFile(shared, HERE).save(checkpoint(log, 300, x=1))
     before = path.read_bytes()
     order: List[str] = []
     real_fsync, real_replace = os.fsync, os.replace
@@ -133,7 +158,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
-    CheckpointFile(path).save(HERE, checkpoint(log, 400, x=2))
+    CheckpointFile(shared, HERE).save(checkpoint(log, 400, x=2))
     assert order == ["file", "rename", "directory"]
     assert sorted(os.listdir(path.parent)) == sorted([path.name, log.name, "home", "work"])
 
@@ -160,9 +185,9 @@ def test_the_vectors_of_the_specification_can_be_read() -> None:
     for vector in found:
         expected = json.loads(vector.with_suffix(".json").read_text())
         try:
-            file = CheckpointFile(vector)
+            file = CheckpointFile(vector, HERE)
         except CheckpointUnreadable:
             assert expected["verdict"] == "refused"
             continue
         assert expected["verdict"] == ("damaged" if file.was_damaged else "read")
-        assert sorted(file._entries) == expected["destinations"]
+        assert sorted(checkpoints_of(vector)) == expected["destinations"]

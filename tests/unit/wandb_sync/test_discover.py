@@ -61,7 +61,7 @@ def test_one_path_without_a_run_does_not_keep_the_others_back(tree: Path) -> Non
     (tree / "wandb" / "offline-run-20260104_000000-d").mkdir()
     logs, unusable = find(["wandb/offline-run-*", "wandb/logs", "nothing", "x" * 5000, "wandb"], tree)
     assert [log.path.name for log in logs] == ["run-a.wandb", "run-b.wandb", "run-c.wandb"]
-    assert [(path, error is None) for path, _, error in unusable] == [
+    assert [(its.path, its.error is None) for its in unusable] == [
         ("wandb/logs", True),
         ("nothing", False),
         ("x" * 5000, False),
@@ -75,9 +75,9 @@ def test_a_directory_that_cannot_be_read_is_told_as_such(tree: Path, monkeypatch
 
     monkeypatch.setattr("wandb_sync.discover.os.listdir", refuse)
     monkeypatch.setattr("wandb_sync.discover.os.scandir", refuse)
-    assert [reason for _, reason, _ in find(["wandb"], tree)[1]] == ["cannot be read: Permission denied"]
+    assert [its.reason for its in find(["wandb"], tree)[1]] == ["cannot be read: Permission denied"]
     monkeypatch.setattr("wandb_sync.discover.os.stat", refuse)
-    assert [reason for _, reason, _ in find(["wandb"], tree)[1]] == ["cannot be read: Permission denied"]
+    assert [its.reason for its in find(["wandb"], tree)[1]] == ["cannot be read: Permission denied"]
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,14 @@ from simulated_server import Answer, Cut, SimulatedServer
 from wandb.errors import UsageError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, service as service_module
+from wandb_sync import batching, run_sync, segments, service as service_module, visits
+from wandb_sync.checkpoint import Destination
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
-from wandb_sync.run_sync import RunOptions, Status
-from wandb_sync.service import Report, Selection, Service
+from wandb_sync.run_sync import RunOptions
+from wandb_sync.outcomes import Report, Status
+from wandb_sync.selection import Selection
+from wandb_sync.service import Service
 from wandb_sync.session import Target, Wishes
 
 Events = List[Tuple[str, Mapping[str, Any]]]
@@ -38,6 +41,14 @@ def sync(server: SimulatedServer, *paths: Path, events: Any = None, **options: A
     return service.run([str(path) for path in paths])
 
 
+DESTINATION = Destination("http://simulated", "", "", "abc")
+
+
+def lease_of(log: LogBuilder) -> Path:
+    """Where whoever syncs a log to the server of these tests keeps his lease."""
+    return DESTINATION.file(log.path.with_name(log.path.name + ".lease"))
+
+
 def statuses(report: Report) -> Dict[str, Status]:
     return {outcome.log.path.name: outcome.status for outcome in report.outcomes}
 
@@ -49,7 +60,7 @@ def server() -> SimulatedServer:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_sync, "BATCH_BYTES", 3000)
+    monkeypatch.setattr(batching, "BATCH_BYTES", 3000)
 
 
 # ---- one run
@@ -632,7 +643,7 @@ def test_trouble_that_all_runs_have_is_the_exit_code(
 
 def test_a_run_that_somebody_else_syncs_is_left_to_him(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).rows(1).exit(0)
-    with Lease(log.path.with_name(log.path.name + ".lease")):
+    with Lease(lease_of(log)):
         report = sync(server, log.directory)
     assert [o.status for o in report.outcomes] == [Status.LOCKED] and report.exit_code == 9
     assert server.requests == []
@@ -650,9 +661,9 @@ def in_time(condition: Callable[[], bool]) -> bool:
 def test_a_lease_is_renewed_while_the_run_is_uploaded(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(1).exit(0)
-    lease = log.path.with_name(log.path.name + ".lease")
+    lease = lease_of(log)
     seen: List[bool] = []
 
     def wait(operation: str, n: int) -> None:
@@ -668,11 +679,11 @@ def test_a_lease_is_renewed_while_the_run_is_uploaded(
 def test_whoever_finds_his_lease_taken_over_sends_no_more(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_batches: None
 ) -> None:
-    monkeypatch.setattr(service_module, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(visits, "RENEW_EVERY_S", 0.01)
     log = LogBuilder(tmp_path).rows(300).exit(0)
-    lease = log.path.with_name(log.path.name + ".lease")
+    lease = lease_of(log)
     service = Service(server, server.base_url)
-    checkpoint = log.path.with_name(log.path.name + ".checkpoint")
+    checkpoint = DESTINATION.file(log.path.with_name(log.path.name + ".checkpoint"))
     before: List[bytes] = []
     noticed: List[bool] = []
 
@@ -680,7 +691,7 @@ def test_whoever_finds_his_lease_taken_over_sends_no_more(
         if n == 2:
             before.append(checkpoint.read_bytes())
             lease.write_text('{"nonce": "theirs"}')
-            noticed.append(in_time(lambda: service._leases[0].is_lost))
+            noticed.append(in_time(lambda: service._visits.leases[0].is_lost))
 
     server.fail = take_over
     report = service.run([str(log.directory)])
@@ -695,7 +706,7 @@ def test_with_a_state_directory_lease_and_marker_beside_the_log_count_too(
 ) -> None:
     log = LogBuilder(tmp_path / "w").rows(1).exit(0)
     (tmp_path / "state").mkdir()
-    beside = log.path.with_name(log.path.name + ".lease")
+    beside = lease_of(log)
     for can_write in (True, False):
         with monkeypatch.context() as patch:
             patch.setattr(run_sync.os, "access", lambda path, mode: can_write)
@@ -897,6 +908,7 @@ def test_the_log_is_read_from_the_checkpoint_on_and_not_from_its_begin(
             super().__init__(path, offset)
 
     monkeypatch.setattr(run_sync, "Reader", Spy)
+    monkeypatch.setattr(segments, "Reader", Spy)
     log.rows(1).exit(0)
     sync(server, log.directory)
     assert offsets.count(0) == 1 and end in offsets  # the one from 0 reads the first records: whose run it is

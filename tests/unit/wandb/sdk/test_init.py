@@ -238,7 +238,7 @@ def test_a_run_can_be_copied_with_whatever_holds_it() -> None:
         assert pickle.loads(pickle.dumps(run)) is run
 
 
-def test_a_run_in_another_process_can_be_read_and_refuses_to_record() -> None:
+def test_a_run_in_another_process_can_be_read_and_records_beside_the_log() -> None:
     with _init(config={"lr": 0.1}, project="p") as run:
         run.log({"loss": 2})
         code = (
@@ -246,7 +246,13 @@ def test_a_run_in_another_process_can_be_read_and_refuses_to_record() -> None:
             "print(run.id, run.config.lr, run.summary['loss'], run.project)\n"
             "try: run.log({'a': 1})\nexcept Exception as error: print(type(error).__name__)\n"
         )
-        done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(run), capture_output=True)
+        pickled = pickle.dumps(run)
+        done = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True)
+        assert done.stdout.decode().split() == [run.id, "0.1", "2", "p"], done.stderr.decode()
+        (side,) = Path(run.sync_dir).glob("*.side-*")
+        assert LogView(side).rows() == [{"a": 1, "_step": 1}]
+    os.rename(run.sync_dir, run.sync_dir + "-moved")
+    done = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True)
     assert done.stdout.decode().split() == [run.id, "0.1", "2", "p", "UsageError"], done.stderr.decode()
 
 
