@@ -17,15 +17,12 @@ from wandb.interface.values import kind_name
 from wandb.term import termwarn
 
 if TYPE_CHECKING:
-    import matplotlib.artist
     import numpy as np
     import PIL.Image
 
     from wandb.internal.media_files import MediaFiles
 
-    ImageData = Union[
-        str, os.PathLike[str], np.ndarray[Any, Any], PIL.Image.Image, "matplotlib.artist.Artist", "Image", Any
-    ]
+    ImageData = Union[str, os.PathLike[str], np.ndarray[Any, Any], PIL.Image.Image, "Image", Any]
 
 WHERE = "wandb.Image"
 FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "bmp": "BMP"}
