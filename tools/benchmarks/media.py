@@ -15,9 +15,9 @@ from benchmarks.tables import Table, percentile
 
 OURS, REAL = "wandb-ng", "wandb 0.31"
 CASES = {  # the table's name -> arguments of children/log_media.py: as usual, and for --quick
-    "200 pictures, 256 x 256": (["image", 200, 256], ["image", 50, 256]),
-    "10,000 pictures, 32 x 32": (["image", 10_000, 32], ["image", 1_000, 32]),
-    "a table of 200,000 rows": (["table", 200_000], ["table", 20_000]),
+    "{:,} pictures, 256 x 256": (["image", 200, 256], ["image", 50, 256]),
+    "{:,} pictures, 32 x 32": (["image", 10_000, 32], ["image", 1_000, 32]),
+    "a table of {:,} rows": (["table", 200_000], ["table", 20_000]),
 }
 N_ROUNDS = 3
 
@@ -39,7 +39,7 @@ def tables(place: BenchPlace, quick: bool) -> List[Table]:
                 copies = [seconds for run in runs for seconds in run["copies"]]
                 rows.append(
                     [
-                        name,
+                        name.format(arguments[quick][1]),
                         who,
                         median(calls) * 1000,
                         percentile(calls, 99) * 1000,
