@@ -78,6 +78,7 @@ class History:
         "_summary_due_step",
         "_append",
         "_media",
+        "_backend",
         "_summary",
         "_metrics",
         "_warn",
@@ -129,6 +130,7 @@ class History:
         self._summary_due_step = starting_step + STATE_EVERY_BYTES
         self._append = backend.append
         self._media = media
+        self._backend = backend
         self._lock = backend.lock
         self._summary = summary
         self._metrics = metrics
@@ -245,8 +247,8 @@ class History:
                 **beside,
                 "lines": {
                     **beside.get("lines", {}),
-                    "history": self.n_lines,
-                    "late_history": self.late_rows,
+                    "history": self.n_lines - self._backend.given_up.rows,
+                    "late_history": self.late_rows - self._backend.given_up.late_rows,
                 },
             }
         )
