@@ -10,10 +10,12 @@ Rule 3: no key leads out of `files/media/`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Tuple
 
+from wandb.backend.base import Backend
 from wandb.errors import MediaFileError
 from wandb.interface import records
 
@@ -27,19 +29,19 @@ class MediaFiles:
     """The media of one run.
 
     Args:
-        directory: The run's `files/`; None if nothing is to be kept (disabled mode): then nothing is written.
-        append: Takes records.
+        directory: The run's `files/`.
+        backend: Takes the records of the files, and knows the quota.
         note: Takes what goes into the config under `_wandb`: the keys from there down, and the value.
     """
 
     def __init__(
         self,
-        directory: Optional[str],
-        append: Callable[[bytes], None],
+        directory: str,
+        backend: Backend,
         note: Callable[[Tuple[str, ...], Any], None],
     ) -> None:
         self._directory = directory
-        self._append = append
+        self._backend = backend
         self.note = note
 
     def put(self, content: bytes, folder: str, key: str, step: object, extension: str) -> Dict[str, Any]:
@@ -53,16 +55,16 @@ class MediaFiles:
         """
         digest = hashlib.sha256(content).hexdigest()
         path = _path(folder, key, step, digest, extension)
-        if self._directory is not None:
-            target = os.path.join(self._directory, path)
-            if not _has_size(target, len(content)):
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                try:
-                    with open(target, "wb", buffering=0) as file:
-                        _write(file, content)
-                except BaseException:
-                    _remove(target)
-                    raise
+        target = os.path.join(self._directory, path)
+        if not _has_size(target, len(content)):
+            self._reserve(path, len(content))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                with open(target, "wb", buffering=0) as file:
+                    _write(file, content)
+            except BaseException:
+                _remove(target)
+                raise
         return self._recorded(path, digest, len(content))
 
     def put_file(self, source: str, folder: str, key: str, step: object, extension: str) -> Dict[str, Any]:
@@ -82,13 +84,9 @@ class MediaFiles:
         except OSError as error:
             raise MediaFileError(f"log: {key}", f"{source} cannot be read: {error.strerror}") from None
         with original:
-            if self._directory is None:
-                for chunk in iter(lambda: original.read(CHUNK_BYTES), b""):
-                    hashed.update(chunk)
-                    size += len(chunk)
-                digest = hashed.hexdigest()
-                return self._recorded(_path(folder, key, step, digest, extension), digest, size)
-            scratch = os.path.join(self._directory, _path(folder, key, step, str(os.getpid()), _SCRATCH))
+            path = _path(folder, key, step, str(os.getpid()), _SCRATCH)
+            self._reserve(path, os.fstat(original.fileno()).st_size)
+            scratch = os.path.join(self._directory, path)
             os.makedirs(os.path.dirname(scratch), exist_ok=True)
             try:
                 with open(scratch, "wb", buffering=0) as copy:
@@ -106,8 +104,13 @@ class MediaFiles:
 
     def _recorded(self, path: str, digest: str, size: int) -> Dict[str, Any]:
         # wandb 0.31 gives media no file type of their own in these records.
-        self._append(records.files([(path, records.NOW, records.OTHER)]))
+        self._backend.append(records.files([(path, records.NOW, records.OTHER)]))
         return {"path": path, "sha256": digest, "size": size}
+
+    def _reserve(self, path: str, n_bytes: int) -> None:
+        body = records.files([(path, records.NOW, records.OTHER)])
+        if not self._backend.reserve(body, n_bytes):
+            raise OSError(errno.EDQUOT, "the run's quota is used up")
 
 
 def _write(file: Any, content: bytes) -> None:

@@ -23,7 +23,6 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
-    TYPE_CHECKING,
     Tuple,
     Type,
     Union,
@@ -798,7 +797,7 @@ class Run:
             from wandb.sdk.wandb_media import RowMedia
 
             assert self._directory is not None
-            files = MediaFiles(self._directory.files, self._backend.append, self._note)
+            files = MediaFiles(self._directory.files, self._backend, self._note)
             self._media = RowMedia(files, self._guard.handle)
         return self._media
 
