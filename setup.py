@@ -13,8 +13,20 @@ EXTRAS = {
     "server": ["starlette>=0.36", "uvicorn>=0.23", "sqlalchemy>=2.0", "graphql-core>=3.2,<4"],
     # GPU-less system metrics beyond what /proc gives (macOS, Windows, per-process detail).
     "metrics": ["psutil>=5.9"],
-    # Arrays and pictures: what the data types of media are made of.
+    # Arrays and pictures: wandb.Image, wandb.Histogram, and points in space.
     "media": ["numpy>=1.20", "pillow>=9"],
+    # wandb.Audio of samples: soundfile writes the WAV files.
+    "audio": ["numpy>=1.20", "soundfile>=0.10"],
+    # wandb.Video of frames: imageio writes GIFs, and ffmpeg, which imageio-ffmpeg brings, the rest.
+    "video": ["numpy>=1.20", "pillow>=9", "imageio>=2.28", "imageio-ffmpeg>=0.4"],
+    # Figures: plotly's own, matplotlib's redrawn by plotly, and Bokeh's.
+    "figures": ["plotly>=5", "matplotlib>=3.5", "bokeh>=2.4"],
+    # wandb.Molecule of SMILES and of RDKit's molecules.
+    "molecule": ["rdkit"],
+    # wandb.Table as a DataFrame.
+    "tables": ["pandas>=1.3"],
+    # wandb.plot.roc_curve and pr_curve: scikit-learn computes them.
+    "plot": ["scikit-learn>=1.0"],
     # `wandb export --to parquet`: the format's own library.
     "parquet": ["pyarrow>=10"],
     # `wandb export --to tensorboard`: event files without TensorBoard itself, or TensorFlow.
@@ -22,7 +34,9 @@ EXTRAS = {
     # `config-defaults.yaml`, `WANDB_CONFIG_PATHS` and sweep files are YAML.
     "yaml": ["PyYAML>=5.4"],
 }
-EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+# What weighs hundreds of megabytes, and only some need, is not part of "all".
+HEAVY = ("figures", "molecule", "tables", "plot", "video")
+EXTRAS["all"] = sorted({one for extra in EXTRAS if extra not in HEAVY for one in EXTRAS[extra]})
 
 setup(
     name="wandb-ng",

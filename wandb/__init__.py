@@ -19,9 +19,26 @@ from typing import TYPE_CHECKING, Any, Dict, List
 from wandb.version import __version__
 
 if TYPE_CHECKING:
+    from wandb import data_types as data_types
+    from wandb import plot as plot
+    from wandb.data_types.audio import Audio as Audio
+    from wandb.data_types.figures import Plotly as Plotly
+    from wandb.data_types.graph import Graph as Graph
+    from wandb.data_types.histogram import Histogram as Histogram
+    from wandb.data_types.html import Html as Html
+    from wandb.data_types.image import Image as Image
+    from wandb.data_types.image_labels import Classes as Classes
+    from wandb.data_types.molecule import Molecule as Molecule
+    from wandb.data_types.object_3d import Object3D as Object3D
+    from wandb.data_types.object_3d import box3d as box3d
+    from wandb.data_types.table import JoinedTable as JoinedTable
+    from wandb.data_types.table import Table as Table
+    from wandb.data_types.video import Video as Video
     from wandb.errors import CommError as CommError
     from wandb.errors import Error as Error
     from wandb.errors import UsageError as UsageError
+    from wandb.plot.charts import plot_table as plot_table
+    from wandb.plot.charts import visualize as visualize
     from wandb.sdk.active import alert as alert
     from wandb.sdk.active import define_metric as define_metric
     from wandb.sdk.active import finish as finish
@@ -74,9 +91,26 @@ _HOMES: Dict[str, str] = {
     "termwarn": "wandb.term",
     "termerror": "wandb.term",
     "termsetup": "wandb.term",
+    "Audio": "wandb.data_types.audio",
+    "Classes": "wandb.data_types.image_labels",
+    "Graph": "wandb.data_types.graph",
+    "Histogram": "wandb.data_types.histogram",
+    "Html": "wandb.data_types.html",
+    "Image": "wandb.data_types.image",
+    "JoinedTable": "wandb.data_types.table",
+    "Molecule": "wandb.data_types.molecule",
+    "Object3D": "wandb.data_types.object_3d",
+    "Plotly": "wandb.data_types.figures",
+    "Table": "wandb.data_types.table",
+    "Video": "wandb.data_types.video",
+    "box3d": "wandb.data_types.object_3d",
+    "plot_table": "wandb.plot.charts",
+    "visualize": "wandb.plot.charts",
 }
 
-__all__ = [*_HOMES, "run", "config", "summary", "__version__"]
+_PARTS = ("data_types", "plot")  # packages whose names users reach through this one
+
+__all__ = [*_HOMES, *_PARTS, "run", "config", "summary", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -86,6 +120,8 @@ def __getattr__(name: str) -> Any:
         if name == "run":
             return active.current
         return active.BeforeInit(f"wandb.{name}") if active.current is None else getattr(active.current, name)
+    if name in _PARTS:
+        return __import__(f"wandb.{name}", fromlist=["*"])
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'wandb' has no attribute {name!r}")

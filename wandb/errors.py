@@ -3,6 +3,8 @@
     Error
     |-- UsageError                 the caller can fix the call; raised at once, in the caller's thread
     |   |-- ValidationError        a value that cannot become a record; names the key and the reason
+    |   |   `-- MediaFileError     a file that a picture, sound ... is to be made of is not there
+    |   |-- MissingLibraryError    this value needs a library that is not installed
     |   |-- ConfigError            a change of a config value that was not allowed
     |   |-- RunFinishedError       a call on a run that is finished
     |   `-- NeedsServerError       this call has no offline answer
@@ -74,6 +76,17 @@ class ValidationError(UsageError, TypeError, ValueError):
     def __init__(self, path: str, reason: str, *, hint: Optional[str] = None) -> None:
         super().__init__(f"{path}: {reason}", hint=hint)
         self.path = path
+
+
+class MediaFileError(ValidationError, FileNotFoundError):
+    """The file that a media value is to be made of is not there, or is none.
+
+    It is a FileNotFoundError too, because wandb raises that and scripts catch it.
+    """
+
+
+class MissingLibraryError(UsageError, ImportError):
+    """A value needs a library that is not installed; `hint` says which extra brings it."""
 
 
 class ConfigError(UsageError):

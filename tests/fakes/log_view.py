@@ -69,7 +69,7 @@ class LogView:
             kind = record.WhichOneof("record_type")
             change = record.run.config if kind == "run" else record.config if kind == "config" else None
             for item in change.update if change is not None else ():
-                result[item.key] = json.loads(item.value_json)
+                _put(result, list(item.nested_key) or [item.key], json.loads(item.value_json))
         return result
 
     def console(self) -> str:

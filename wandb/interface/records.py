@@ -40,15 +40,15 @@ def run(values: Mapping[str, Any]) -> bytes:
     return _record("run", fields)
 
 
-def config(update: Mapping[str, Any], remove: Iterable[Path] = ()) -> bytes:
-    """Return a change of top-level config keys, then removals; the values are plain."""
+def config(update: Mapping[Any, Any], remove: Iterable[Path] = ()) -> bytes:
+    """Return a change of config keys (top-level, or paths), then removals; the values are plain."""
     return _record("config", config_fields(update, remove))
 
 
-def config_fields(update: Mapping[str, Any], remove: Iterable[Path] = ()) -> Dict[str, Any]:
+def config_fields(update: Mapping[Any, Any], remove: Iterable[Path] = ()) -> Dict[str, Any]:
     """Return the fields of a ConfigRecord."""
     return {
-        "update": [{"key": key, "value_json": json_text(value)} for key, value in update.items()],
+        "update": [{**_key_fields(path), "value_json": json_text(value)} for path, value in update.items()],
         "remove": [_key_fields(path) for path in remove],
     }
 

@@ -136,6 +136,34 @@ def checked_text(text: str, path: str) -> str:
     return text
 
 
+def holds_media(value: Any, depth: int = 0) -> bool:
+    """Whether a value is one that becomes a file (see wandb/data_types), or a dict or a list of such.
+
+    It is asked of every value of every row that is not of numbers only; so it imports nothing.
+    """
+    kind = type(value)
+    if kind in _NEVER_MEDIA:
+        return False
+    if depth > MAX_DEPTH:
+        return False
+    if kind is dict:
+        return any([holds_media(item, depth + 1) for item in value.values()])
+    if kind is list or kind is tuple:
+        return bool(value) and holds_media(value[0], depth + 1)  # media stand among media only
+    if hasattr(kind, "_store") or hasattr(kind, "table_key"):  # a Media, a chart
+        return kind.__module__.startswith("wandb.") or hasattr(kind, "_content")
+    is_module = kind.__module__ == "builtins" and kind.__name__ == "module"  # as pyplot is
+    home = (value.__name__ if is_module else kind.__module__).partition(".")[0]
+    if home == "pandas":
+        return kind.__name__ == "DataFrame"
+    if home == "matplotlib":
+        return any(hasattr(value, method) for method in ("savefig", "get_figure", "gcf"))
+    return home == "plotly" and hasattr(kind, "to_plotly_json")
+
+
+_NEVER_MEDIA = frozenset((int, float, str, bool, type(None), bytes, complex))
+
+
 def flatten(data: Dict[str, Any], prefix: Tuple[str, ...] = ()) -> Iterator[Tuple[Path, Any]]:
     """Yield (path, leaf) of plain data: dicts are walked into, lists are leaves, empty dicts vanish."""
     for key, value in data.items():

@@ -19,16 +19,19 @@ from __future__ import annotations
 
 from math import inf
 from time import monotonic, time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from wandb.backend.base import Backend
 from wandb.errors import LogWriteError, ValidationError
 from wandb.interface import records
 from wandb.interface.limits import MAX_STEP
-from wandb.interface.rows import FAST_KINDS, RowEncoder, plain_row
-from wandb.interface.values import Path, flatten, kind_name
+from wandb.interface.rows import FAST_KINDS, RowEncoder, check_keys, plain_row
+from wandb.interface.values import Path, flatten, holds_media, kind_name
 from wandb.sdk.wandb_metric import Metric, Metrics, aggregates_of
 from wandb.sdk.wandb_summary import SummaryState, Watched
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_media import RowMedia
 
 SUMMARY_EVERY_S = 30.0  # for wandb's own reader, should the process be killed: the price is 8 kB per 200 keys
 SUMMARY_BYTES = 65_536  # a larger summary is written less often, in proportion
@@ -74,6 +77,7 @@ class History:
         "_step_of_line_0",
         "_summary_due_step",
         "_append",
+        "_media",
         "_backend",
         "_summary",
         "_metrics",
@@ -98,6 +102,7 @@ class History:
         warn: Callable[[str], None],
         describe: Callable[[], Mapping[str, Any]],
         *,
+        media: Optional[Callable[[], RowMedia]] = None,
         starting_step: int = 0,
         runtime_s: float = 0.0,
         n_lines: int = 0,
@@ -108,6 +113,7 @@ class History:
 
         Args:
             describe: Returns what a RunState says beside rows, summary and definitions.
+            media: Returns what writes media; without it, they are left out of the rows.
             starting_step: Of the next row.
             runtime_s: How long earlier segments ran.
             n_lines: How many rows they have.
@@ -123,6 +129,7 @@ class History:
         self._step_of_line_0 = starting_step - n_lines  # were every step a row; moves with those left out
         self._summary_due_step = starting_step + STATE_EVERY_BYTES
         self._append = backend.append
+        self._media = media
         self._backend = backend
         self._lock = backend.lock
         self._summary = summary
@@ -179,7 +186,10 @@ class History:
                         if number >= self._summary_due_step or runtime_s > self._summary_due_s:
                             self.write_summary()
                         return
-            self._log_any(data, step, commit)
+            if not hasattr(data, "keys") or not any(map(holds_media, data.values())):
+                self._log_any(data, step, commit)
+                return
+        self._log_media(dict(data), step, commit)
 
     def define(self, metric: Metric, overwrite: bool) -> None:
         """Take a metric definition; rows from here on follow it."""
@@ -242,6 +252,17 @@ class History:
                 },
             }
         )
+
+    def _log_media(self, data: Dict[str, Any], step: Any, commit: Optional[bool]) -> None:
+        """Record a row with media in it.  They are encoded first, while other threads may log."""
+        check_keys(data)
+        media = {key: value for key, value in data.items() if holds_media(value)}
+        others = plain_row({key: value for key, value in data.items() if key not in media})
+        made = {} if self._media is None else self._media().made(media)
+        with self._lock:
+            number = self.step if step is None else _checked_step(step)
+            stored = {} if self._media is None else plain_row(self._media().stored(made, number))
+            self._log_any({**others, **stored}, step, commit)
 
     def _log_any(self, data: Any, step: Any, commit: Optional[bool]) -> None:
         if not hasattr(data, "keys"):

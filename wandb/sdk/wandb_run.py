@@ -14,6 +14,7 @@ import sys
 from functools import partial
 from time import time
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -22,7 +23,6 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
-    TYPE_CHECKING,
     Tuple,
     Type,
     Union,
@@ -53,10 +53,14 @@ from wandb.term import termlog, termwarn
 if TYPE_CHECKING:
     from wandb.live_file import News
     from wandb.sdk.online import Online
+    from wandb.sdk.wandb_media import RowMedia
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
 DEFAULT_ALERT_WAIT_S = 60.0  # as in wandb
 MAX_SUMMARY_LINES = 10  # printed at the end of a run
+
+# What media say in the config, below `_wandb`; the rest there is the uploader's.
+NOTED = ("visualize", "viz", "mask/class_labels", "bounding_box/class_labels")
 
 # What a scheduler sends when it is about to take the machine away; in numbers, as `signal` takes long to
 # import.
@@ -185,6 +189,9 @@ class Run:
         self._on_finished = on_finished
         earlier = earlier or Earlier()
         self._earlier = earlier
+        notes = earlier.config.pop("_wandb", {})
+        self._notes = {name: notes[name] for name in NOTED if isinstance(notes.get(name), dict)}
+        self._media: Optional[RowMedia] = None
         self._starting_step = starting_step
         self._summary_state = earlier.summary
         self._history = History(
@@ -193,6 +200,7 @@ class Run:
             earlier.metrics,
             self._warn_once,
             self._describe,
+            media=None if directory is None else self._row_media,
             starting_step=starting_step,
             runtime_s=earlier.runtime_s,
             n_lines=earlier.n_history,
@@ -205,6 +213,7 @@ class Run:
             self._record_summary,
             lambda: self._history.own_values(),
             failed=self._guard.handle,
+            store=None if directory is None else self._store_in_summary,
         )
         self._log: Callable[..., None] = self._history.log  # until the run is closed
         self._config = Config(warn=termwarn, failed=self._guard.handle)
@@ -695,6 +704,7 @@ class Run:
         self._backend = SideBackend(self._open_side, self._watch_side, failed)
         swallow = self._guard.swallow
         self._files = run_files(self._settings, self._directory, self._backend, swallow, is_alone=False)
+        self._media = None  # it knows the parent's log
         before = self._history
         self._history = History(
             self._backend,
@@ -702,6 +712,7 @@ class Run:
             self._earlier.metrics,
             self._warn_once,
             self._describe,
+            media=None if self._directory is None else self._row_media,
             starting_step=before.step,
             runtime_s=before.runtime_s(),
             is_side=True,
@@ -779,6 +790,34 @@ class Run:
         self._used("set_summary")
         self._append("summary", records.summary(update, remove))
 
+    def _row_media(self) -> RowMedia:
+        """Return what writes the run's media; loaded when there are some."""
+        if self._media is None:
+            from wandb.internal.media_files import MediaFiles
+            from wandb.sdk.wandb_media import RowMedia
+
+            assert self._directory is not None
+            files = MediaFiles(self._directory.files, self._backend, self._note)
+            self._media = RowMedia(files, self._guard.handle)
+        return self._media
+
+    def _store_in_summary(self, values: Mapping[str, Any]) -> Dict[str, Any]:
+        media = self._row_media()
+        return media.stored(media.made(values), "summary")
+
+    def _note(self, path: Tuple[str, ...], value: Any) -> None:
+        """Record what a value has to say in the config: how a chart is drawn, what classes are called."""
+        node = self._notes
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        if node.get(path[-1]) != value:
+            self._backend.append(records.config({("_wandb", *path): value}))
+            node[path[-1]] = value
+
+    def _config_and_notes(self) -> Dict[str, Any]:
+        notes = {"_wandb": self._notes} if self._notes else {}
+        return {**self._config.as_dict(), **notes}
+
     @guarded("run")
     def _rename(self, **changed: Any) -> None:
         if self._closed:
@@ -793,7 +832,7 @@ class Run:
         """Return what a RunState says beside rows, summary and definitions."""
         n_samples = self._observers.n_samples if self._observers is not None else 0
         return {
-            "config": records.config_fields(self._config.as_dict()),
+            "config": records.config_fields(self._config_and_notes()),
             "run": self._identity.record_fields(),
             "lines": {
                 "events": self._earlier.n_events + n_samples - self._backend.given_up.samples,
@@ -810,7 +849,7 @@ class Run:
             "writer": writer,
         }
         if not isinstance(self._backend, SideBackend):  # else another process has said it
-            fields["config"] = records.config_fields(self._config.as_dict())
+            fields["config"] = records.config_fields(self._config_and_notes())
             fields["telemetry"] = self._telemetry
         return records.run(fields)
 

@@ -11,12 +11,23 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 from wandb.errors import ValidationError
 from wandb.interface.records import path_of, summary_fields, value_of
-from wandb.interface.values import SUMMARY, Path, json_text, key_text, plain, put, remove
+from wandb.interface.values import (
+    SUMMARY,
+    Path,
+    holds_media,
+    json_text,
+    key_text,
+    plain,
+    put,
+    remove,
+)
 from wandb.sdk.guard import Failed, is_deliberate, pass_on
 from wandb.sdk.wandb_metric import Aggregate, Metric
 
 Record = Callable[[Mapping[Path, Any], Tuple[Path, ...]], None]  # (update, remove) -> into the log
 
+
+Store = Callable[[Mapping[str, Any]], Dict[str, Any]]
 
 RECORDER_KEYS = frozenset(("_step", "_runtime", "_timestamp", "_wandb"))  # not the user's
 Watched = Dict[str, Tuple[Aggregate, Metric]]  # top-level keys whose summary is not simply the last value
@@ -181,6 +192,7 @@ class Summary:
         own: Callable[[], Dict[str, Any]],
         *prefix: str,
         failed: Failed = pass_on,
+        store: Optional[Store] = None,
     ) -> None:
         """Look at `state`.
 
@@ -189,8 +201,10 @@ class Summary:
             own: Returns what the recorder adds to every row.
             prefix: The keys above.
             failed: Takes errors that are not the user's.
+            store: Writes media, and returns what stands for them.
         """
         object.__setattr__(self, "_failed", failed)
+        object.__setattr__(self, "_store", store)
         object.__setattr__(self, "_state", state)
         object.__setattr__(self, "_record", record)
         object.__setattr__(self, "_own", own)
@@ -205,7 +219,9 @@ class Summary:
                 raise
             return self._own()[key]
         if isinstance(value, dict):
-            return Summary(self._state, self._record, self._own, *path, failed=self._failed)
+            return Summary(
+                self._state, self._record, self._own, *path, failed=self._failed, store=self._store
+            )
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -254,6 +270,10 @@ class Summary:
             where = ".".join(("summary", *self._prefix))
             text = key_text(key, where)
             value = value._as_dict() if isinstance(value, Summary) else value
+            if self._store is not None and holds_media(value):
+                for name, stored in self._store({text: value}).items():
+                    changes[self._path(name)] = plain(stored, f"{where}.{name}", home=SUMMARY)
+                continue
             changes[self._path(text)] = plain(value, f"{where}.{text}", home=SUMMARY)
         self._record(changes, ())
         for path, value in changes.items():
