@@ -62,8 +62,8 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    own = {name for log in logs for name in (log.path.name, *_side_names(log))}
-    own |= {name + COMPRESSED_SUFFIX for name in own}
+    names = [name for log in logs for name in (log.path.name, *_side_names(log))]
+    own = {name + suffix for name in names for suffix in ("", COMPRESSED_SUFFIX)}
     cars = [sidecars(log) for log in logs]
     strange = [
         name
@@ -103,5 +103,4 @@ def _are_same(log: Log, proven: Dict[str, Dict[str, int]]) -> bool:
 
 
 def _side_names(log: Log) -> List[str]:
-    directory = str(log.directory)
-    return [os.path.basename(path) for path in side_logs(log.path) if os.path.dirname(path) == directory]
+    return [os.path.basename(path) for path in side_logs(log.path)]

@@ -61,7 +61,7 @@ from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, peek, run_record
+from wandb_sync.segments import Peek, first_run, peek
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -506,7 +506,7 @@ class RunSync:
         if not fresh:
             return
         if not self._parts:
-            first = run_record(self.log.path)
+            first = first_run(self.log.path)[0]
             assert first is not None
             limit = self.others.read_until
             self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
@@ -525,7 +525,7 @@ class RunSync:
         found: Dict[str, _Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = run_record(Path(path))
+            run = first_run(Path(path))[0]
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
             found[run.writer.id] = _Side(Path(path), run)
@@ -541,7 +541,7 @@ class RunSync:
             return True
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
-            record = run_record(other.path)
+            record = first_run(other.path)[0]
             begins += [_seconds(record.start_time)] if record is not None else []
         began = _seconds(side.start_time)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
@@ -635,10 +635,10 @@ class RunSync:
         if log == self.log:
             sides = list(self._find_sides().values())
         else:
-            runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+            runs = [(Path(path), first_run(Path(path))[0]) for path in side_logs(log.path)]
             sides = [_Side(path, run) for path, run in runs if run is not None]
         with contextlib.ExitStack() as stack:
-            first = run_record(log.path)
+            first = first_run(log.path)[0]
             parts = []
             for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
                 if ends is None or ends.get(id):
@@ -776,7 +776,7 @@ class RunSync:
         return lacks
 
     def _n_left_beside(self, session: Session) -> int:
-        """Count what came into side logs when the lines of this segment had no place for it any more."""
+        """Count the records of side logs that came too late: this segment has no place for them."""
         if not self._is_closed_to_sides:
             return 0
         n_records = 0

@@ -183,13 +183,14 @@ class Chooser:
         """Say what becomes of paths that mean no run; a watch waits for one to come there."""
         if unusable and not are_others and not self._watch:
             raise usage_error(unusable[0])
-        for path, reason, error, is_side in unusable:
+        for lacking in unusable:
+            path, reason, error = lacking
             log = Log(Path(path), path, is_named=True)
             if self._watch:
                 if path not in self._awaited:
                     self._emit("awaited", {"path": path, "reason": reason})
                 self._awaited.add(path)
-            elif is_side:
+            elif lacking.is_side:
                 self._done(Outcome(log, Status.INCOMPLETE, reason, EXIT_PARTIAL))
             elif error is None:
                 self._done(Outcome(log, Status.EMPTY, reason))

@@ -128,6 +128,20 @@ def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, l
     assert n_rows(live_mock_server) == [100]
 
 
+def test_the_ranks_of_the_recipe_are_one_run(shell, live_mock_server) -> None:
+    program = block("python", "x_primary")
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", program], env={**shell, "RANK": str(rank)})
+        for rank in range(3)
+    ]
+    assert [process.wait(timeout=60) for process in ranks] == [0, 0, 0]
+    run("wandb sync ./wandb", shell)
+    (found,) = live_mock_server.runs()
+    state = live_mock_server.run(found["entity"], found["project"], found["id"])
+    rows = [json.loads(line) for line in state["history"]]
+    assert sorted((row["loss"], row["_step"]) for row in rows) == [(0.5, 1), (1.5, 1), (2.5, 1)]
+
+
 def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_mock_server) -> None:
     Path(shell["SCRATCH"]).mkdir()
     record, pack, unpack = (

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from time import time
 from typing import (
     Any,
@@ -654,7 +655,9 @@ class Run:
         self._is_side = True
         self._exit_hooks = self._observers = None
         self._late_files = {}
-        self._backend = SideBackend(self._open_side, self._watch_side)
+        raises = self._settings.on_error == "raise"
+        failed = None if raises else partial(self._guard.swallow, "log")
+        self._backend = SideBackend(self._open_side, self._watch_side, failed)
         before = self._history
         self._history = History(
             self._backend,
@@ -790,7 +793,7 @@ class Run:
         self._used("finish")
         append = self._backend.append
         if self._is_side:  # what the run is in the end, its main log says
-            has_begun = not isinstance(self._backend, SideBackend) or self._backend.is_open
+            has_begun = not isinstance(self._backend, SideBackend) or self._backend.has_records
             return [lambda: append(records.exit_(exit_code, runtime_s))] if has_begun else []
         return [
             lambda: append(records.telemetry(self._telemetry)),
