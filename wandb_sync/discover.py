@@ -21,11 +21,12 @@ import re
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb import env, settings_file
+from wandb import env, live_file, settings_file
 from wandb.errors import UsageError
 from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 from wandb.transaction_log.log_file import on_disk, plain_name, status
 
+_PACK = re.compile(r"\.tar\.zst(\.0*1)?\Z")
 _RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
 _SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z")
 
@@ -65,6 +66,8 @@ class Sidecars(NamedTuple):
     lease: Path
     synced: Path
     syncstate: Path
+    live: Path
+    printed: Path
 
     @property
     def refused(self) -> Path:
@@ -78,6 +81,10 @@ class Sidecars(NamedTuple):
     def is_leased(self) -> bool:
         """Whether a syncer is at work on the log, or was when it was killed."""
         return self.lease.exists() or bool(_per_destination(self.lease))
+
+    def leases(self) -> List[Path]:
+        """Return the leases under which syncers are at work on the log, or were."""
+        return [self.lease, *_per_destination(self.lease)]
 
     def refusals(self) -> List[Path]:
         """Return the refusals that are kept for the log."""
@@ -110,7 +117,14 @@ def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
         base.with_name(name + ".lease"),
         base.with_name(name + ".synced"),
         base.with_name(name + ".syncstate"),
+        base.with_name(name + live_file.SUFFIX),
+        base.with_name(name + ".printed"),
     )
+
+
+def is_pack(path: str) -> bool:
+    """Whether a path is called as packs are (schema/pack): FILE.tar.zst, or the first part of one."""
+    return bool(_PACK.search(path))
 
 
 class Unusable(NamedTuple):
@@ -162,6 +176,11 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
             unusable.append(_unusable(here, path))
         found += logs
     return _unique(found, named), _lone_sides(looked_at, found) + unusable
+
+
+def find_in(directory: Path) -> List[Log]:
+    """Return the logs in a run directory; none if it is no such thing, or not there."""
+    return _unique(logs_in(directory))
 
 
 def directories_by_run(tree: Path) -> Dict[str, List[str]]:

@@ -68,6 +68,7 @@ class Run:
         self.exit_code: Optional[int] = None
         self.complete = False
         self.n_preempting = 0
+        self.is_asked_to_stop = False
 
     def stream(self, name: str) -> List[str]:
         """Return the lines of a stream; a hole is an error of the client."""
@@ -136,7 +137,8 @@ class SimulatedServer:
         body = request.body
         if isinstance(body, FileBody):
             with open(body.path, "rb") as file:
-                data = file.read()
+                file.seek(body.offset)
+                data = file.read(body.n_bytes)
         else:
             data = body
         fault, response = self.handle(request.method, request.url, data, request.operation)
@@ -202,7 +204,7 @@ class SimulatedServer:
         run.n_preempting += bool(body.get("preempting"))
         if body.get("complete"):
             run.complete, run.exit_code = True, body.get("exitcode")
-        return {}
+        return {"stopped": True} if run.is_asked_to_stop else {}
 
     def _Viewer(self, variables: Dict[str, Any]) -> Any:
         viewer = {

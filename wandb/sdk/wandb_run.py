@@ -22,15 +22,15 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    TYPE_CHECKING,
     Tuple,
     Type,
     Union,
 )
 
 from wandb.backend.base import Backend
-from wandb.backend.log import LogBackend
 from wandb.backend.side import SideBackend
-from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
+from wandb.errors import LogError, LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
 from wandb.interface.console_lines import ConsoleLines
 from wandb.interface.values import Path, kind_name
@@ -38,16 +38,21 @@ from wandb.internal import names
 from wandb.internal.environment import writer_identity
 from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
-from wandb.internal.program import Program, save_code
+from wandb.internal.program import Program, code_path
+from wandb.internal.run_files import RunFiles
 from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
-from wandb.sdk.run_directory import RunDirectory, log_config, log_name
+from wandb.sdk.run_directory import RunDirectory, log_name, open_log, run_files
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
 from wandb.sdk.wandb_metric import Metric, parse_definition
 from wandb.sdk.wandb_settings import check
 from wandb.sdk.wandb_summary import Summary
 from wandb.term import termlog, termwarn
+
+if TYPE_CHECKING:
+    from wandb.live_file import News
+    from wandb.sdk.online import Online
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
 DEFAULT_ALERT_WAIT_S = 60.0  # as in wandb
@@ -151,6 +156,7 @@ class Run:
         starting_step: int = 0,
         guard: Optional[Guard] = None,
         is_side: bool = False,
+        files: Optional[RunFiles] = None,
     ) -> None:
         """Put together a run; `wandb.sdk.wandb_init` opens it.
 
@@ -164,6 +170,7 @@ class Run:
             starting_step: Of the first row.
             guard: Whom the backend tells of trouble too.
             is_side: The log is a side log; see decision 0010.
+            files: Takes the run's files, if there is a directory.
         """
         self._is_side = is_side
         self._guard = guard or Guard()
@@ -205,7 +212,9 @@ class Run:
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
         self._exit_code: Optional[int] = None
-        self._late_files: Dict[str, bool] = {}
+        self._online: Optional[Online] = None
+        self._url = ""
+        self._files = files
 
     # ---- recording
 
@@ -320,7 +329,8 @@ class Run:
             glob: Whether `glob_str` may be a pattern.
 
         Returns:
-            The paths below `run.dir`; [] if nothing matches or the path is a bucket's.
+            The paths below `run.dir`; [] if nothing matches or the path is a bucket's.  With `bundle_files`
+            they are those that the files will have when they are unpacked.
 
         Raises:
             ValueError: The policy is none of the three.
@@ -342,24 +352,14 @@ class Run:
             return []
         if self._closed:
             self._refuse("save")
-        if self._directory is None:
+        if self._files is None:
             return []
         base, sources = saved_files.select(pattern, None if base_path is None else os.fspath(base_path), glob)
-        files = self._directory.files
-        number = saved_files.POLICIES[policy]
         placed: List[str] = []
         for source in sources:
-            relative = os.path.relpath(source, base)
-            target = os.path.join(files, relative)
-            try:
-                saved_files.place(source, target, number)
-            except OSError as error:
-                self._guard.swallow("save", error)
-                continue
-            if number != records.NOW:
-                self._late_files[target] = True
-            self._append("save", records.files([(relative, number, records.OTHER)]))
-            placed.append(target)
+            name = os.path.relpath(source, base)
+            if self._files.keep("save", source, name, saved_files.POLICIES[policy]):
+                placed.append(os.path.join(self._files.directory, name))
         return placed
 
     @guarded("finish")
@@ -387,6 +387,7 @@ class Run:
         for step in (
             self._history.flush,
             self._settle_files,
+            self._backend.ending,
             *self._last_records(code),
             self._backend.close,
         ):
@@ -397,9 +398,12 @@ class Run:
         self._close("is finished")
         if self._exit_hooks is not None:
             self._exit_hooks.uninstall()
+        self._compress_log()
         self._on_finished(self)
         if not quiet and self._directory is not None and not self._is_side:
             self._print_end(self._directory.path)
+        if self._online is not None:
+            self._guarded("finish", self._online.finish, code in _PREEMPTED, bool(quiet))
         if failure is not None:
             raise failure
 
@@ -498,13 +502,29 @@ class Run:
     @property
     def url(self) -> Optional[str]:
         """The address of the run's page; None while no server is known to have it."""
-        return None
+        return self._url or None
 
-    project_url = sweep_url = url
+    @property
+    def project_url(self) -> Optional[str]:
+        """The address of the project's page; None as `url`."""
+        return self._url.rpartition("/runs/")[0] or None
+
+    @property
+    def sweep_url(self) -> Optional[str]:
+        """The address of the sweep's page; None as `url`, or without a sweep."""
+        return f"{self.project_url}/sweeps/{self.sweep_id}" if self._url and self.sweep_id else None
 
     def get_url(self) -> Optional[str]:
         """Return `url`."""
         return self.url
+
+    def get_project_url(self) -> Optional[str]:
+        """Return `project_url`."""
+        return self.project_url
+
+    def get_sweep_url(self) -> Optional[str]:
+        """Return `sweep_url`."""
+        return self.sweep_url
 
     @property
     def dir(self) -> str:
@@ -616,10 +636,11 @@ class Run:
         self._exit_hooks.install()
 
     def _keep_code(self, program: Program) -> None:
-        if self._directory is not None:
-            saved = save_code(program, self._directory.files)
-            if saved is not None:
-                self._append("init", records.files([(saved, records.NOW, records.WANDB)]))
+        if self._files is not None:
+            copy = code_path(program)
+            if copy is not None and program.abspath is not None:
+                keep = self._files.keep
+                self._guarded("init", keep, "init", program.abspath, copy, records.NOW, records.WANDB)
 
     def _end_of_process(self, exit_code: int) -> None:
         """Finish; from atexit, or from a signal handler in the middle of anything on this thread."""
@@ -633,6 +654,19 @@ class Run:
             self.finish(exit_code)
         except LogWriteError as error:  # on_error="raise", and nobody left to raise it to
             self._guard.swallow("finish", error)
+        except KeyboardInterrupt:  # it ended the wait for the upload, and the process ends anyway
+            pass
+
+    def _go_online(self, online: Online) -> None:
+        self._online = online
+        self._guarded("init", online.start)
+
+    def _learn(self, news: News) -> None:
+        """Take over what the server calls the run, as far as the user has not said it."""
+        identity = self._identity
+        identity.entity = identity.entity or news.entity
+        identity.name = identity.name or news.name or None
+        self._url = news.url
 
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
@@ -643,6 +677,8 @@ class Run:
         if not self._closed:
             if self._observers is not None:
                 self._observers.forget()
+            if self._online is not None:
+                self._online.forget()
             self._backend.forget()
             self._join()
 
@@ -654,10 +690,11 @@ class Run:
         """
         self._is_side = True
         self._exit_hooks = self._observers = None
-        self._late_files = {}
         raises = self._settings.on_error == "raise"
         failed = None if raises else partial(self._guard.swallow, "log")
         self._backend = SideBackend(self._open_side, self._watch_side, failed)
+        swallow = self._guard.swallow
+        self._files = run_files(self._settings, self._directory, self._backend, swallow, is_alone=False)
         before = self._history
         self._history = History(
             self._backend,
@@ -685,7 +722,7 @@ class Run:
         writer = {**writer_identity(), "side": True, "id": side_id, "label": self._settings.x_label or ""}
         self._run_fields = {"writer": writer, "runtime": self._run_fields.get("runtime", 0)}
         path = os.path.join(self._directory.path, log_name(self.id, side_id))
-        backend = LogBackend(path, log_config(self._settings, self._directory), self._guard.swallow)
+        backend = open_log(self._settings, self._directory, path, self._guard.swallow)
         try:
             backend.append(records.header(__version__))
             backend.append(self._run_record())
@@ -759,7 +796,7 @@ class Run:
             "config": records.config_fields(self._config.as_dict()),
             "run": self._identity.record_fields(),
             "lines": {
-                "events": self._earlier.n_events + n_samples,
+                "events": self._earlier.n_events + n_samples - self._backend.given_up.samples,
                 "console": self._earlier.console.at_most,
             },
         }
@@ -781,11 +818,26 @@ class Run:
         self._telemetry["feature"][feature] = True
 
     def _settle_files(self) -> None:
-        if self._late_files:
-            from wandb.internal.saved_files import settle
+        if self._files is not None:
+            self._files.settle()
 
-            for target in self._late_files:
-                settle(target)
+    def _compress_log(self) -> None:
+        """Compress the log, if that is wished; who syncs it at this moment has it as it is."""
+        wanted = self._settings.compress_on_finish and self.offline and not self._is_side
+        if self._directory is None or not wanted:
+            return
+        log = self._directory.log
+        if os.path.exists(log + ".lease") or not self._backend.is_complete():
+            termwarn(f"{log} is still in use, and stays as it is; `wandb compact` compresses it later")
+            return
+        from wandb.transaction_log.compaction import compress
+
+        try:
+            compress(log)
+        except LogError as error:
+            termwarn(f"{error}. The log stays as it is.")
+        except Exception as error:
+            self._guard.swallow("finish", error)
 
     def _last_records(self, exit_code: int) -> List[Callable[[], object]]:
         """Return what writes the last records, one each: a summary too large must not cost the exit."""
@@ -826,6 +878,8 @@ class Run:
                 termlog(line)
         if not os.path.exists(path):
             termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")
+            return
+        if self._online is not None:
             return
         termlog("You can sync this run to the cloud by running:")
         termlog(f"wandb sync {path}")
