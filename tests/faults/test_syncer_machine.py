@@ -267,11 +267,26 @@ class SyncerMachine(RuleBasedStateMachine):
         for run in (found, wanted):
             for name in PER_SERVER:
                 run.pop(name)
+            run["console"] = [plain(line) for line in run["console"]]
             if run["displayName"]:  # the server makes names up
                 run.pop("displayName")
-        assert json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
+        for name in {**found, **wanted}:
+            assert json.dumps(found.get(name)) == json.dumps(wanted.get(name)), name
         is_proven = self.log.path.with_name(self.log.path.name + ".receipt").exists()
         assert is_proven == (once.outcomes[0].status is Status.SYNCED)
+
+
+def plain(line: str) -> str:
+    """Return a console line in the old form.
+
+    A server whose answer to the question for its features was lost for good is one that has none: its lines
+    are the same, in the form that every server takes.
+    """
+    if not line.startswith("{"):
+        return line
+    structured = json.loads(line)
+    level = "ERROR " if structured.get("level") == "error" else ""
+    return f"{level}{structured['ts']} {structured['content']}"
 
 
 @pytest.fixture
