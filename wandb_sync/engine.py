@@ -34,6 +34,9 @@ from wandb_sync.transport.told import Told
 from wandb_sync.visits import Visits
 from wandb_sync.workers import Task
 
+# A run that is followed gives its place to the others when the server does not answer, and is tried again
+# later; so one request is not tried for long.
+REQUEST_RETRY_WHEN_LIVE_S = 5.0
 DEFAULT_BASE_URL = "https://api.wandb.ai"
 
 
@@ -110,6 +113,9 @@ def run_directories(paths: Sequence[str], options: SyncOptions, emit: Emit, stop
                     parallel=options.parallel,
                     live=options.live,
                     watch=options.watch,
+                    poll_s=options.poll_every,
+                    events=not options.no_inotify,
+                    patience_s=None if options.watch else options.retry_for,
                     task=task,
                     processes=options.processes,
                     emit=emit,
@@ -170,7 +176,10 @@ def transport_for(
         sleep=stop.wait,
         tell=tell,
     )
-    return Retry(throttle, deadline_s=options.retry_for, tell=tell, stop=stop)
+    retry_s = options.retry_for
+    if options.live or options.watch:
+        retry_s = min(retry_s, REQUEST_RETRY_WHEN_LIVE_S)
+    return Retry(throttle, deadline_s=retry_s, tell=tell, stop=stop)
 
 
 def visits_for(

@@ -333,6 +333,12 @@ def file_stream(entity: str, project: str, run_id: str, body: bytes) -> Request:
     return Request(FILE_STREAM, "POST", url, body, _JSON_HEADERS, FILE_STREAM_TIMEOUT_S, wants_object=True)
 
 
+def says_stop(response: Response) -> bool:
+    """Return whether the answer to a post asks the run to stop."""
+    answer = response.json()
+    return isinstance(answer, dict) and answer.get("stopped") is True
+
+
 def alert(
     entity: str, project: str, run_id: str, title: str, text: str, severity: str, wait_ms: int
 ) -> Request:

@@ -35,6 +35,7 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
+from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem, RunRecord
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.log_file import open_log, size
@@ -57,11 +58,11 @@ from wandb_sync.checkpoint import (
 )
 from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, peek, run_record
+from wandb_sync.segments import Peek, first_run, peek
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -73,6 +74,8 @@ PRINTED_FORMAT, PRINTED_VERSION = "wandb-ng printed", 1
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
+HEARTBEAT_S = 30.0  # of silence, until the server is told that the run goes on; as wandb
+FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wandb collects them as long
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
@@ -150,6 +153,7 @@ class RunSync:
     Attributes:
         options: How it is synced.
         others: The other segments of the run; may be exchanged at any time, by any thread.
+        is_behind: Whether the last visit has left something for the next one, to give others a turn.
     """
 
     def __init__(
@@ -196,6 +200,8 @@ class RunSync:
         self._refused: Optional[refusal.Refusal] = None
         self._was_looked_up = False  # what the server has refused
         self.others = others
+        self.is_behind = False
+        self._stamp: Tuple[int, ...] = ()  # of the log, when it was last visited
         self._batch = batch or BatchSize()
         self._reset()
 
@@ -216,6 +222,9 @@ class RunSync:
         self._missing: Dict[str, str] = {}
         self._lost: List[List[Any]] = []
         self._unreported: List[str] = []
+        self._spoke_s = time.monotonic()  # when the server heard of the run last
+        self._files_due_s = 0.0
+        self._has_told_stop = False
 
     @property
     def says_where_it_begins(self) -> bool:
@@ -239,12 +248,31 @@ class RunSync:
             self._transcript.close()
         self._reset()
 
-    def visit(self) -> Outcome:
+    def has_news(self) -> bool:
+        """Say whether a visit is worth while: the log has changed, or its writer died.  A few system calls.
+
+        Raises:
+            OSError: The log is gone.
+        """
+        if log_stamp(self.log.path) != self._stamp or self._parts:
+            return True  # what side logs hold comes when it has settled
+        run = self._session.run if self._session is not None else None
+        return writer_life(run) is Life.DEAD
+
+    def visit(self, slice_s: float = math.inf) -> Outcome:
         """Bring everything that the log holds now to the server.
+
+        Args:
+            slice_s: After how many seconds the rest is left to the next visit (`is_behind`).
 
         Raises:
             Error: As the transport, the log, the lease or the checkpoint say; `close` it then.
         """
+        self.is_behind = False
+        stamp = log_stamp(self.log.path)
+        if self._stamp and stamp[:2] != self._stamp[:2]:
+            self._close_log()  # a newer copy is in its place; the checkpoint says how much of it is uploaded
+        self._stamp = stamp
         self._first = self._first or peek(self.log.path)
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
@@ -265,7 +293,7 @@ class RunSync:
             self._take_lease()
         while True:
             try:
-                return self._visit()
+                return self._visit(time.monotonic() + slice_s)
             except _StartAgain:
                 self._again = True
             except RejectedError as error:
@@ -437,7 +465,7 @@ class RunSync:
 
     # ---- the visit
 
-    def _visit(self) -> Outcome:
+    def _visit(self, until_s: float) -> Outcome:
         if self._session is None:
             self._begin()
             self._n_rows_before = self._session.n_rows if self._session else 0
@@ -453,6 +481,9 @@ class RunSync:
                     self._locate(session)
                 elif is_time:
                     self._push(session)
+                    if time.monotonic() > until_s:
+                        self.is_behind = True
+                        return self._outcome(session, Status.RUNNING, "there is more to upload")
             else:
                 self._note_loss(session, event, side)
         if session.run is None:
@@ -470,12 +501,26 @@ class RunSync:
         if ended and self._parts and not self._all_said:
             ended = False  # a process that has side logs is at work
         if not ended:
-            self._push(session)  # before the files: trouble with one must not keep the rows back
-            self._upload_files(session, final=False)
-            if self._unreported:
-                self._push(session)
+            self._follow(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
         return self._finish(session, reader)
+
+    def _follow(self, session: Session) -> None:
+        """Bring what a run that goes on has by now, and nothing if that is nothing."""
+        is_kept = self._kept is not None and self._kept.identity.offset == session.offset
+        if not self._is_open or not is_kept or session.is_waiting:
+            self._push(session)  # before the files: trouble with one must not keep the rows back
+        if time.monotonic() >= self._files_due_s:
+            self._upload_files(session, final=False)
+            self._files_due_s = time.monotonic() + FILES_EVERY_S
+        if self._unreported:
+            self._push(session)
+        if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
+            self._drive(session.keep_alive())
+            self._progress(session)
+        if session.is_asked_to_stop and not self._has_told_stop:
+            self._has_told_stop = True
+            self._emit("stop_asked", {"log": self.log.shown})
 
     def _events(self, session: Session, reader: Reader) -> Iterator[Tuple[str, Event]]:
         """Yield what the logs of the run say now, each event with the id of its side log."""
@@ -507,7 +552,7 @@ class RunSync:
         if not fresh:
             return
         if not self._parts:
-            first = run_record(self.log.path)
+            first = first_run(self.log.path)[0]
             assert first is not None
             limit = self.others.read_until
             self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
@@ -526,7 +571,7 @@ class RunSync:
         found: Dict[str, _Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = run_record(Path(path))
+            run = first_run(Path(path))[0]
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
             found[run.writer.id] = _Side(Path(path), run)
@@ -542,7 +587,7 @@ class RunSync:
             return True
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
-            record = run_record(other.path)
+            record = first_run(other.path)[0]
             begins += [_seconds(record.start_time)] if record is not None else []
         began = _seconds(side.start_time)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
@@ -663,9 +708,8 @@ class RunSync:
             )
             raise _StartAgain
         if not self.options.dry_run:
-            self._emit(
-                "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
-            )
+            told = {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
+            self._emit("run_opened", {**told, "entity": now.entity, "project": now.project})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
         # Before the files: trouble with one must not keep the rows back.  And should a log without exit
@@ -744,7 +788,7 @@ class RunSync:
         return lacks
 
     def _n_left_beside(self, session: Session) -> int:
-        """Count what came into side logs when the lines of this segment had no place for it any more."""
+        """Count the records of side logs that came too late: this segment has no place for them."""
         if not self._is_closed_to_sides:
             return 0
         n_records = 0
@@ -947,6 +991,7 @@ class RunSync:
             while True:
                 request = steps.send(response)  # type: ignore[arg-type]  # None starts it
                 response = self._transport.send(request)
+                self._spoke_s = time.monotonic()
                 if request.operation == protocol.FILE_STREAM:
                     self._batch.took(request.n_bytes, response.took_s)
         except StopIteration:
@@ -1047,7 +1092,7 @@ def _printed(
     console = Console()
     console.on_final = transcript.add
     with contextlib.ExitStack() as stack:
-        first = run_record(log.path)
+        first = first_run(log.path)[0]
         parts = []
         for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
             if ends is None or ends.get(id):
@@ -1067,7 +1112,7 @@ def _printed(
 
 def _sides_beside(log: Log) -> List[_Side]:
     """Return the side logs in a log's own directory."""
-    runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+    runs = [(Path(path), first_run(Path(path))[0]) for path in side_logs(log.path)]
     return [_Side(path, run) for path, run in runs if run is not None]
 
 
