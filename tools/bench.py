@@ -1,6 +1,6 @@
 """Measures against a floor and against the peers, in one run: `tox -e bench`.
 
-    python tools/bench.py [--only log|crowds|start|sync|live] [--quick] [--long] [--json]
+    python tools/bench.py [--only log|crowds|start|sync|live|look] [--quick] [--long] [--json]
 
 What counts are ratios of figures from the same run: every section lets its contenders take turns.  The
 columns on the right say what a figure is held to and whether it was met; nothing here ever fails because of a
@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Any, Callable, Dict, List
 
-from benchmarks import crowds, live, log_calls, start, sync
+from benchmarks import crowds, live, log_calls, look, start, sync
 from benchmarks.bench_place import BenchPlace
 from benchmarks.tables import Table
 
@@ -28,6 +28,7 @@ SECTIONS: Dict[str, Callable[[BenchPlace, argparse.Namespace], List[Table]]] = {
     "start": lambda place, options: start.tables(place, options.quick),
     "sync": lambda place, options: sync.tables(place, options.quick, options.long),
     "live": lambda place, options: live.tables(place, options.quick),
+    "look": lambda place, options: look.tables(place, options.quick, options.long),
 }
 
 

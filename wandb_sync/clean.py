@@ -25,6 +25,7 @@ from wandb.errors import Error, LeaseHeld, LogError, SyncError
 from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.format import COMPRESSED_SUFFIX
 from wandb.transaction_log.log_file import status
+from wandb_sync.bundle import bundle_path
 from wandb_sync.check import check
 from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, logs_in, sidecars
@@ -209,7 +210,7 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
     own = {path for log in logs for path in (log.path.name, *side_names(log))}
-    own |= {path + COMPRESSED_SUFFIX for path in own}
+    own |= {path + COMPRESSED_SUFFIX for path in own} | {os.path.basename(bundle_path(path)) for path in own}
     cars = [sidecars(log) for log in logs]
     strange = [
         path

@@ -66,6 +66,7 @@ class Facts:
         self._folded = Summary()
         self._is_ours = False
         self._starting_step = 0
+        self._noted_runtime_s: Optional[float] = None
         self._pending: Tree = {}
 
     @property
@@ -95,7 +96,7 @@ class Facts:
     def runtime_s(self) -> Optional[float]:
         """How long the run ran, all segments together, as far as the log says."""
         summary = self.whole_summary
-        said: List[Any] = [summary.get("_runtime"), self.exit_runtime_s]
+        said: List[Any] = [summary.get("_runtime"), self.exit_runtime_s, self._noted_runtime_s]
         if isinstance(summary.get("_wandb"), dict):
             said.append(summary["_wandb"].get("runtime"))
         numbers = [float(value) for value in said if isinstance(value, (int, float))]
@@ -124,6 +125,7 @@ class Facts:
         self.n_rows, self.n_late = state.lines.history, state.lines.late_history
         self.last_step = state.next_step - 1 if state.next_step else None
         self._pending = {}
+        self._noted_runtime_s = state.runtime or None
         for name in _NOTED:
             self.run.ClearField(name)
         self.run.MergeFrom(state.run)

@@ -17,11 +17,12 @@ import concurrent.futures
 import json
 import os
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from wandb.errors import AuthenticationError, CommError, RejectedError
 import wandb_sync.protocol as protocol
+from wandb_sync.bundle import Bundle, is_inside
 from wandb_sync.protocol import Bucket
 from wandb_sync.run_config import yaml_text
 from wandb_sync.session import Session
@@ -51,13 +52,25 @@ class Missing(NamedTuple):
     reason: str
 
 
-def from_disk(files_dir: Path, paths: Sequence[str]) -> Tuple[List[Source], List[Missing]]:
-    """Return the files that the log names, and those of them that cannot be read."""
+def from_disk(
+    files_dir: Path, paths: Sequence[str], bundle: Optional[Bundle] = None
+) -> Tuple[List[Source], List[Missing]]:
+    """Return the files that the log names, and those of them that cannot be read.
+
+    Args:
+        bundle: Where those are that are not below `files_dir`.
+    """
+    bundled = bundle.members() if bundle is not None else {}
     found: List[Source] = []
     missing: List[Missing] = []
     for path in paths:
         if not is_inside(path):
             missing.append(Missing(path, "leads out of the run's files"))
+            continue
+        member = bundled.get(path)
+        if bundle is not None and member is not None and not os.path.lexists(files_dir / path):
+            body = FileBody(bundle.path, member.n_bytes, member.offset)
+            found.append(Source(path, body, [member.n_bytes, member.mtime_ns]))
             continue
         try:
             status = os.stat(files_dir / path)
@@ -91,15 +104,11 @@ def _made(path: str, text: str) -> Source:
     return Source(path, data, [len(data), zlib.crc32(data)])
 
 
-def is_inside(path: str) -> bool:
-    """Whether a path from a log stays below the directory that it is relative to."""
-    parts = PurePosixPath(path.replace("\\", "/")).parts
-    return bool(parts) and ".." not in parts and not path.startswith(("/", "\\")) and "\0" not in path
-
-
-def is_there(files_dir: Path, path: str) -> bool:
-    """Whether a path from a log, maybe an odd one, is something below `files_dir`."""
+def is_there(files_dir: Path, path: str, bundle: Optional[Bundle] = None) -> bool:
+    """Whether a path from a log, maybe an odd one, is something below `files_dir` or in the bundle."""
     try:
+        if is_inside(path) and bundle is not None and path in bundle.members():
+            return True
         return is_inside(path) and (files_dir / path).exists()
     except (OSError, ValueError):
         return False

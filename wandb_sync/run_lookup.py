@@ -49,7 +49,7 @@ def find_run(text: str) -> Found:
         real = Path(plain_name(Path(on_disk(path)).resolve()))
         log = Log(real, plain_name(text), is_named=True)
         return Found([Segment(log, peek(log.path) or NOTHING)], is_one_log=True)
-    if os.path.isdir(path):
+    if text and os.path.isdir(path):
         logs, _ = find([text])
         inside = [log for log in logs if log.directory == path.resolve()]
         if len(inside) == 1:

@@ -46,6 +46,7 @@ import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
 from wandb_sync.batching import BatchSize
+from wandb_sync.bundle import Bundle, bundle_path
 from wandb_sync.checkpoint import (
     Checkpoint,
     CheckpointFile,
@@ -62,7 +63,7 @@ from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, first_run, peek
+from wandb_sync.segments import Peek, peek, run_record
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -203,6 +204,7 @@ class RunSync:
         self.is_behind = False
         self._stamp: Tuple[int, ...] = ()  # of the log, when it was last visited
         self._batch = batch or BatchSize()
+        self._bundles: Dict[str, Bundle] = {}  # by log
         self._reset()
 
     def _reset(self) -> None:
@@ -397,7 +399,9 @@ class RunSync:
                 if any(self._has_grown(side, entry) for side in self._find_sides().values()):
                     return None
                 if any(
-                    path in files.MADE or files.is_there(self.log.files_dir, path) for path in entry.missing
+                    path in files.MADE
+                    or files.is_there(self.log.files_dir, path, self._bundle_of(self.log.path))
+                    for path in entry.missing
                 ):
                     return None
                 if entry.lacks:
@@ -552,7 +556,7 @@ class RunSync:
         if not fresh:
             return
         if not self._parts:
-            first = first_run(self.log.path)[0]
+            first = run_record(self.log.path)
             assert first is not None
             limit = self.others.read_until
             self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
@@ -571,7 +575,7 @@ class RunSync:
         found: Dict[str, _Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = first_run(Path(path))[0]
+            run = run_record(Path(path))
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
             found[run.writer.id] = _Side(Path(path), run)
@@ -587,7 +591,7 @@ class RunSync:
             return True
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
-            record = first_run(other.path)[0]
+            record = run_record(other.path)
             begins += [_seconds(record.start_time)] if record is not None else []
         began = _seconds(side.start_time)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
@@ -772,7 +776,10 @@ class RunSync:
         if len(self._missing) > 3:
             lacks.append(f"and {len(self._missing) - 3} more files")
         if session.n_lost:
-            lacks.append(f"{session.n_lost} records were given up when they were recorded: the disk was full")
+            lacks.append(
+                f"{session.n_lost} records were given up when they were recorded: the disk was full or gone, "
+                "or the quota used up"
+            )
         n_beside = self._n_left_beside(session)
         if n_beside:
             lacks.append(
@@ -831,8 +838,8 @@ class RunSync:
                 for path, policy in source.files.items()
                 if final or policy in (FilesItem.NOW, FilesItem.LIVE)
             ]
-            beside = self._sides[source.id].path.parent if source.id in self._sides else self.log.directory
-            present, absent = files.from_disk(beside / "files", wanted)
+            log = self._sides[source.id].path if source.id in self._sides else self.log.path
+            present, absent = files.from_disk(log.parent / "files", wanted, self._bundle_of(log))
             sources, missing = sources + present, missing + absent
         with contextlib.ExitStack() as stack:
             if final:
@@ -854,6 +861,11 @@ class RunSync:
                 self._save_files()
                 raise
         self._missing.update({file.path: file.reason for file in refused})
+
+    def _bundle_of(self, log: Path) -> Bundle:
+        """Return where the files of a log are that do not lie by themselves."""
+        path = bundle_path(log)
+        return self._bundles.setdefault(path, Bundle(path))
 
     def _file_arrived(self, source: files.Source) -> None:
         self._uploaded[source.path] = source.stamp

@@ -92,6 +92,15 @@ def first_run(log: Path) -> Tuple[Optional[record_pb2.RunRecord], bool]:
     return None, is_ours
 
 
+def run_record(log: Path) -> Optional[record_pb2.RunRecord]:
+    """Return the first run record of a log; None if there is none among its first records.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    return first_run(log)[0]
+
+
 def peek(log: Path) -> Optional[Peek]:
     """Return what the first records of a log say; None if there is no run record among them.
 

@@ -434,7 +434,7 @@ def _values_of(items: Any) -> Dict[str, Any]:
         if value is _NO_VALUE:
             continue
         key = item.key
-        if key:
+        if key or isinstance(item, pb.StatsItem):  # whose names are never paths
             values[key] = value
         else:
             _put(values, path_of(item), value)

@@ -165,6 +165,15 @@ def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_
     assert not list(runs.glob("offline-run-*"))
 
 
+def test_the_recipe_for_little_room_leaves_compressed_logs_that_are_synced(shell, live_mock_server) -> None:
+    run("WANDB_MODE=offline python train.py", shell)
+    run(block("sh", "wandb compact"), shell)
+    run(block("sh", "WANDB_QUOTA_BYTES"), shell)
+    assert sorted(path.suffix for path in Path("wandb").glob("offline-run-*/run-*.wandb*")) == [".zst"] * 2
+    run("wandb sync ./wandb", shell)
+    assert n_rows(live_mock_server) == [60, 60]
+
+
 def test_the_cron_line_syncs_also_when_two_overlap(shell, live_mock_server) -> None:
     *times, command = block("cron", "wandb sync").strip().split(None, 5)
     assert times == ["*/10", "*", "*", "*", "*"]

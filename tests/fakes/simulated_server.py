@@ -137,7 +137,8 @@ class SimulatedServer:
         body = request.body
         if isinstance(body, FileBody):
             with open(body.path, "rb") as file:
-                data = file.read()
+                file.seek(body.offset)
+                data = file.read(body.n_bytes)
         else:
             data = body
         fault, response = self.handle(request.method, request.url, data, request.operation)

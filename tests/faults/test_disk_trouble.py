@@ -23,6 +23,7 @@ from log_view import LogView
 
 import wandb
 from wandb.errors import LogWriteError, UsageError, ValidationError
+from wandb.sdk import wandb_history
 
 QUIET = {"console": "off", "silent": True, "x_disable_stats": True, "x_disable_meta": True}
 PROGRAM = """
@@ -399,3 +400,43 @@ def test_the_exit_record_of_a_killed_job_is_in_the_log_once_there_is_room(small_
     view = LogView(next(small_disk.path.glob("wandb/offline-run-*")))
     assert done.returncode == -signal.SIGTERM and numbers(view) == list(range(3000))
     assert view.of("exit")[0].exit_code == 143
+
+
+@pytest.mark.swallows
+@pytest.mark.parametrize("thread", [False, True])
+def test_rows_given_up_leave_no_hole_before_what_goes_on_with_the_run(
+    small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, thread: bool
+) -> None:
+    """Lines are counted when they are logged; notes of what the run has come to lack what was given up."""
+    monkeypatch.setattr(wandb_history, "SUMMARY_EVERY_S", 0.0)  # a note with each row
+    settings = {"x_log_backlog_bytes": 60_000, "x_log_writer_thread": thread, "run_id": "x"}
+    run = start(small_disk.path, **settings)
+    run.log({"n": 0})
+    small_disk.fill()
+    for number in range(1, 600):
+        run.log({"n": number})
+        if number % 50 == 1:
+            run.log({"n": -number}, step=0)
+    small_disk.empty()
+    time.sleep(0.06)
+    for number in range(600, 610):
+        run.log({"n": number})
+    run.finish()
+    view = LogView(run.sync_dir)
+    assert 10 < len(view.rows()) < 610 and losses(view)
+    late = sum(footer.HasField("late") for footer in view.of("footer"))
+    # Each note, wherever it stands, counts the rows that stand before it.
+    n_rows = n_late = n_notes = 0
+    for record in view.records:
+        n_rows += record.HasField("history")
+        n_late += record.footer.HasField("late")
+        if record.footer.HasField("state"):
+            lines = record.footer.state.lines
+            assert (lines.history, lines.late_history) == (n_rows, n_late)
+            n_notes += 1
+    assert n_notes > 10
+    later = start(small_disk.path, run_id="x", resume="must")
+    assert later.step == 610
+    later.finish()
+    begin = LogView(later.sync_dir).of("run")[0].segment.begin
+    assert (begin.history, begin.late_history) == (len(view.rows()), late)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -239,3 +240,52 @@ def test_a_process_ends_although_its_writer_is_stuck(ending: str, freezing_disk:
 def _state(pid: int) -> str:
     """Return the state of a process's main thread as in /proc: Z if it has ended."""
     return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.swallows
+@pytest.mark.parametrize("bundled", [False, True])
+def test_saving_files_holds_the_loop_once_and_they_are_there_when_the_disk_answers_again(
+    freezing_disk: FreezingDisk, tmp_path: Path, swallowed_errors: List[BaseException], bundled: bool
+) -> None:
+    for name in ("a", "b", "late"):
+        (tmp_path / name).write_text(name)
+    run = start(freezing_disk.path, bundle_files=bundled)
+    run.save(str(tmp_path / "a"), base_path=tmp_path, policy="now")
+    freezing_disk.freeze()
+    took = []
+    for name, policy in (("b", "now"), ("late", "end"), ("a", "now")):
+        began = time.monotonic()
+        assert run.save(str(tmp_path / name), base_path=tmp_path, policy=policy)
+        took.append(time.monotonic() - began)
+    assert max(took) < MUCH_S
+    assert sum(isinstance(error, TimeoutError) for error in swallowed_errors) == 1
+    # What the user did wrong raises at once all the same.
+    with pytest.raises(ValueError, match="policies"):
+        run.save("x", policy="sometimes")
+    freezing_disk.thaw()
+    run.finish()
+    if bundled:
+        with tarfile.open(next(Path(run.sync_dir).glob("*.files.tar"))) as tar:
+            assert sorted(tar.getnames()) == ["a", "a", "b", "late"]
+    else:
+        assert {path.name: path.read_text() for path in Path(run.dir).iterdir()} == {
+            name: name for name in ("a", "b", "late")
+        }
+    view = LogView(run.sync_dir)
+    assert [file.path for files in view.of("files") for file in files.files] == ["a", "b", "late", "a"]
+
+
+@pytest.mark.swallows
+def test_finish_does_not_wait_for_files_for_ever(freezing_disk: FreezingDisk, tmp_path: Path) -> None:
+    (tmp_path / "late").write_text("late")
+    run = start(freezing_disk.path)
+    run.save(str(tmp_path / "late"), base_path=tmp_path)
+    freezing_disk.freeze()
+    began = time.monotonic()
+    run.finish()
+    assert time.monotonic() - began < MUCH_S
+    freezing_disk.thaw()
+    until = time.monotonic() + MUCH_S
+    while Path(run.dir, "late").is_symlink() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not Path(run.dir, "late").is_symlink() and Path(run.dir, "late").read_text() == "late"

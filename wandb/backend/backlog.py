@@ -1,7 +1,8 @@
 """Records that wait in memory until they can be written, and the account of those that had to be given up.
 
 What goes first when they get too many: console output, system metrics, files, rows; last what a run is (its
-config, its definitions, its exit).  Within a kind, the oldest.
+config, its definitions, its exit).  Within a kind, the oldest.  Before all of them go notes of what the run
+has come to (RunState): they count lines of which some may be about to go, and say nothing that is not there.
 
 Rule 1: records come out in the order of their numbers.
 Rule 2: what is given up is counted, and the count comes out as a record of its own, in the place and with the
@@ -19,7 +20,7 @@ from wandb.interface import records
 from wandb.interface.wire import BYTES, FIXED64, fields_of
 
 # Ranks: the smaller goes first.
-CONSOLE, STATS, FILES, ROWS, RUN = range(5)
+STATE, CONSOLE, STATS, FILES, ROWS, RUN = range(6)
 ENTRY_BYTES = 150  # what a waiting record takes beside its payload: a bytes object, a tuple, two ints
 
 _RANKS = {
@@ -35,9 +36,35 @@ _RANK_OF_NUMBER = {fields_of("Record")[kind][0]: rank for kind, rank in _RANKS.i
 _NUM = fields_of("Record")["num"][0]
 _HISTORY = fields_of("Record")["history"][0]
 _FOOTER = fields_of("Record")["footer"][0]
+_STATS = fields_of("Record")["stats"][0]
 _PENDING = fields_of("FooterRecord")["pending"][0]
 _LATE = fields_of("FooterRecord")["late"][0]
+_STATE = fields_of("FooterRecord")["state"][0]
+_EXIT = fields_of("Record")["exit"][0]
 _STEP = fields_of("HistoryRecord")["step"][0]
+
+
+class GivenUp:
+    """How many lines of the server's streams were given up: they were counted when they were logged.
+
+    Attributes:
+        rows, late_rows, samples: Records that will not be in the log.
+    """
+
+    __slots__ = ("rows", "late_rows", "samples")
+
+    def __init__(self) -> None:
+        self.rows = self.late_rows = self.samples = 0
+
+    def count(self, payload: bytes) -> None:
+        """Take a record into account."""
+        kind, value = _body(payload)
+        if kind == _HISTORY:
+            self.rows += 1
+        elif kind == _STATS:
+            self.samples += 1
+        elif kind == _FOOTER and any(number == _LATE for number, _ in _fields(value)):
+            self.late_rows += 1
 
 
 class Loss:
@@ -72,7 +99,7 @@ class Loss:
         """Take a record into account."""
         self.number = max(self.number, number)
         self.until_s = now_s
-        rank, step = _rank(payload), _step(payload)
+        rank, step = rank_of(payload), _step(payload)
         if step is not None:
             self._count_rows(1, step, step)
         elif rank == CONSOLE:
@@ -147,11 +174,13 @@ class Backlog:
         loss: What was given up and is not told in the log yet; None if nothing.
         reason: Why they wait, in the system's words; stands in the record of a loss.
         has_given_up: Whether anything was ever given up.
+        given_up: How many lines were.
     """
 
-    __slots__ = ("n_bytes", "loss", "reason", "has_given_up", "_max_bytes", "_waiting")
+    __slots__ = ("n_bytes", "loss", "reason", "has_given_up", "given_up", "_max_bytes", "_waiting")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, given_up: Optional[GivenUp] = None) -> None:
+        self.given_up = given_up or GivenUp()
         self.n_bytes = 0
         self.loss: Optional[Loss] = None
         self.reason = ""
@@ -162,7 +191,7 @@ class Backlog:
 
     def add(self, number: int, payload: bytes) -> None:
         """Let a record wait; `number` is its own, and greater than all before."""
-        self._waiting[_rank(payload)].append((number, payload))
+        self._waiting[rank_of(payload)].append((number, payload))
         self.n_bytes += len(payload) + ENTRY_BYTES
         self._fit()
 
@@ -186,19 +215,19 @@ class Backlog:
                 entry.loss.add(self.loss)
             self.loss = entry.loss
             return
-        self._waiting[_rank(entry.payload)].appendleft((entry.number, entry.payload))
+        self._waiting[rank_of(entry.payload)].appendleft((entry.number, entry.payload))
         self.n_bytes += len(entry.payload) + ENTRY_BYTES
         self._fit()
 
     def account(self) -> Optional[Loss]:
         """Return what is lost if nothing more can be written, None if nothing is."""
-        if self.loss is None and not any(self._waiting):
+        if self.loss is None and not any(self._waiting[CONSOLE:]):
             return None
         now_s = time()
         whole = Loss(now_s)
         if self.loss is not None:
             whole.add(self.loss)
-        for queue in self._waiting:
+        for queue in self._waiting[CONSOLE:]:
             for number, payload in queue:
                 whole.count(number, payload, now_s)
         return whole
@@ -208,8 +237,12 @@ class Backlog:
             self._give_up_one()
 
     def _give_up_one(self) -> None:
-        number, payload = next(filter(None, self._waiting)).popleft()
+        rank, queue = next((rank, queue) for rank, queue in enumerate(self._waiting) if queue)
+        number, payload = queue.popleft()
         self.n_bytes -= len(payload) + ENTRY_BYTES
+        if rank == STATE:
+            return
+        self.given_up.count(payload)
         self.has_given_up = True
         now_s = time()
         if self.loss is None:
@@ -221,12 +254,21 @@ def _first_number(queue: Deque[Tuple[int, bytes]]) -> int:
     return queue[0][0]
 
 
-def _rank(payload: bytes) -> int:
+def rank_of(payload: bytes) -> int:
+    """Return the rank of a serialized Record, with or without its number."""
     kind, value = _body(payload)
     if kind != _FOOTER:
         return _RANK_OF_NUMBER.get(kind, RUN)
+    inside = {number for number, _ in _fields(value)}
+    if _STATE in inside:
+        return STATE
     # A part of a row that waits for its end is told again when that comes, a late row never.
-    return ROWS if not {_PENDING, _LATE}.isdisjoint(number for number, _ in _fields(value)) else RUN
+    return RUN if inside.isdisjoint((_PENDING, _LATE)) else ROWS
+
+
+def is_exit(payload: bytes) -> bool:
+    """Say whether a serialized Record is the one that ends a run."""
+    return _body(payload)[0] == _EXIT
 
 
 def _step(payload: bytes) -> Optional[int]:

@@ -6,6 +6,7 @@ from _thread import RLock  # `threading` has the same one, and 3 ms of import
 from collections import deque
 from typing import Deque
 
+from wandb.backend.backlog import GivenUp
 from wandb.errors import LogWriteError
 from wandb.interface.records import numbered
 
@@ -22,13 +23,15 @@ class Backend:
     Attributes:
         lock: Held while a record is written; a run holds it over everything that must stay in order with it.
         broken: Why nothing is taken any more; empty while all is well.
+        given_up: How many lines that were appended will never be in the log.
     """
 
-    __slots__ = ("lock", "broken", "_busy", "_number", "_waiting")
+    __slots__ = ("lock", "broken", "given_up", "_busy", "_number", "_waiting")
 
     def __init__(self) -> None:
         self.lock = RLock()
         self.broken = ""
+        self.given_up = GivenUp()
         self._busy = False
         self._number = 0
         self._waiting: Deque[bytes] = deque()
@@ -77,11 +80,27 @@ class Backend:
     def opened(self) -> None:
         """Hear that the first records of the run are there."""
 
+    def reserve(self, body: bytes, n_bytes: int) -> bool:
+        """Take `n_bytes` of the run directory's quota for a file; False, and it is counted as lost, if they
+        are not there.
+
+        Args:
+            body: The record of the file, which is not written here.
+        """
+        return True
+
+    def ending(self) -> None:
+        """Hear that only the last records of the run come now; they may take what was kept back for them."""
+
     def sync(self) -> None:
         """Make everything written so far survive a power cut."""
 
     def close(self) -> None:
         """Release what is held.  Idempotent."""
+
+    def is_complete(self) -> bool:
+        """Say, after `close`, whether all that was appended is in its place and nobody is at it any more."""
+        return True
 
     def forget(self) -> None:
         """Let go in a forked child, without the lock: nobody may be there to release it."""

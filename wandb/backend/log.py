@@ -120,7 +120,7 @@ class LogBackend(Backend):
         self._config = config = config or LogConfig()
         self._report = report
         self._writer = Writer.create(path, config.directories)
-        self._backlog = Backlog(config.backlog_bytes)
+        self._backlog = Backlog(config.backlog_bytes, self.given_up)
         self._interval_sync: Optional[IntervalSync] = None
         self._retry_at_s = 0.0
         self._told_loss = False
@@ -186,6 +186,10 @@ class LogBackend(Backend):
             # Which refuses from now on.
             self._write = self._writer.write  # type: ignore[assignment,method-assign]
             self._tell_missing(trouble)
+
+    def is_complete(self) -> bool:
+        is_closed = self._closed if self._thread is None else self._thread.closed
+        return is_closed and self._backlog.account() is None
 
     def forget(self) -> None:
         self._closed = True

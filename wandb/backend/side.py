@@ -64,10 +64,21 @@ class SideBackend(Backend):
     def _begin(self) -> Backend:
         """Open the log, and write what has waited for that."""
         self._log = log = self._open_log()
+        self.given_up = log.given_up
         early, self._early = self._early, []
         for body in early:
             log.append(body)
         return log
+
+    def reserve(self, body: bytes, n_bytes: int) -> bool:
+        return self._log is None or self._log.reserve(body, n_bytes)
+
+    def ending(self) -> None:
+        if self._log is not None:
+            self._log.ending()
+
+    def is_complete(self) -> bool:
+        return self._log is None or self._log.is_complete()
 
     def take_over(self) -> None:
         if self._log is not None:

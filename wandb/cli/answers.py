@@ -141,7 +141,8 @@ def tell(run: RecordedRun) -> int:
         term.termwarn(f"{run.n_late} rows whose step goes back are left out; --step-policy keep shows them")
     if damage.n_given_up:
         term.termwarn(
-            f"{damage.n_given_up} records were given up when they were recorded: the disk was full or gone"
+            f"{damage.n_given_up} records were given up when they were recorded: the disk was full or gone, "
+            "or the quota used up"
         )
     for loss in damage.losses[:3]:
         term.termwarn(f"{loss.log}: {loss.n_bytes} bytes at {loss.offset} cannot be read: {loss.reason}")

@@ -21,7 +21,8 @@ class Result:
     """What became of one log.
 
     Attributes:
-        status: "compressed", "decompressed", "would be ...", "unchanged", "open", "locked" or "failed".
+        status: "compressed", "decompressed", "unbundled", "would be ...", "unchanged", "open", "locked" or
+            "failed".
         before, after: Bytes of its file, then and now; the second one None where that is not known.
     """
 
@@ -55,14 +56,18 @@ class Result:
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="[RUN...]")
 @click.option("--decompress", is_flag=True, help="Make plain logs of compressed ones.")
+@click.option(
+    "--unbundle", is_flag=True, help="Unpack files that were bundled (bundle_files=True) to files/."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per log.")
-def compact(paths: Tuple[str, ...], decompress: bool, dry_run: bool, as_json: bool) -> None:
+def compact(paths: Tuple[str, ...], decompress: bool, unbundle: bool, dry_run: bool, as_json: bool) -> None:
     """Compress the logs of runs that have ended: to about a quarter of their size.
 
     RUN is a run directory, a log, a directory of runs or a glob; without any, it is ./wandb, as for
     `wandb sync`.  A log becomes run-ID.wandb.zst, which everything of ours reads as before, checkpoints
-    included; for the real client's tools unpack it again, with --decompress or with `zstd -d --rm`.
+    included; for the real client's tools unpack it again, with --decompress or with `zstd -d --rm`, and
+    bundled files with --unbundle or with `tar -xf run-ID.files.tar -C files`.
 
     A run that goes on is left alone, and so is one that is just being synced.  Killed at any moment, this
     loses nothing, and the next call finishes it.
@@ -79,12 +84,14 @@ def compact(paths: Tuple[str, ...], decompress: bool, dry_run: bool, as_json: bo
     """
     from wandb_sync.discover import find, usage_error
 
+    if unbundle and decompress:
+        raise UsageError("--unbundle and --decompress are two steps; call it twice")
     logs, unusable = find(paths)
     if unusable and not logs:
         raise usage_error(unusable[0])
     results = []
     for log in logs:
-        result = _compact(log, decompress, dry_run)
+        result = _unbundle(log, dry_run) if unbundle else _compact(log, decompress, dry_run)
         results.append(result)
         if as_json:
             click.echo(json.dumps(result.described()))
@@ -132,6 +139,30 @@ def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
     return Result(log, "decompressed" if decompress else "compressed", sizes.before, sizes.after)
 
 
+def _unbundle(log: Log, dry_run: bool) -> Result:
+    from wandb_sync.bundle import bundle_path, unpack
+    from wandb_sync.discover import sidecars
+    from wandb_sync.lease import Lease
+
+    path = bundle_path(log.path)
+    before = 0
+    try:
+        if not os.path.exists(path):
+            return Result(log, "unchanged")
+        before = os.path.getsize(path)
+        if not _has_ended(log):
+            return Result(log, "open", before, reason="the run goes on")
+        if dry_run:
+            return Result(log, "would be unbundled", before)
+        with Lease(sidecars(log).lease):
+            n_files = unpack(log)
+    except LeaseHeld as error:
+        return Result(log, "locked", before, reason=str(error))
+    except Error as error:
+        return Result(log, "failed", before, reason=str(error))
+    return Result(log, "unbundled", before, None, f"{n_files} files")
+
+
 def _has_ended(log: Log) -> bool:
     """Whether nobody will write to a log any more: by its exit record, else as `wandb sync` judges it."""
     from wandb.proto.record_pb2 import Record, RunRecord
@@ -159,7 +190,7 @@ def _tell(result: Result) -> None:
         return
     else:
         sizes = f"{result.before} bytes" + ("" if result.after is None else f" -> {result.after}")
-        click.echo(f"{result.log.shown}: {result.status}, {sizes}")
+        click.echo(f"{result.log.shown}: {result.status}, {result.reason or sizes}")
 
 
 def _tell_all(results: Sequence[Result]) -> None:

@@ -55,7 +55,7 @@ def draw(title: str, curves: Sequence[Tuple[str, Curve]], style: Style) -> List[
         return heads
     low = min(bucket[1] for bucket in all_buckets)
     high = max(bucket[2] for bucket in all_buckets)
-    shown = [10**value if style.log_y else value for value in (high, low)]
+    shown = [math.exp(min(value * math.log(10), 709.0)) if style.log_y else value for value in (high, low)]
     labels = [f"{shown[0]:.4g}"] + [""] * (style.height - 2) + [f"{shown[1]:.4g}"]
     margin = max(map(len, labels))
     width = max(4, style.columns - margin - 2)

@@ -143,7 +143,6 @@ class Chart:
 
     Attributes:
         curves: By key.
-        numeric: Keys that have numbers, drawn or not.
         error: What has ended the reading before its end.
     """
 
@@ -158,7 +157,7 @@ class Chart:
     ) -> None:
         self.run = run
         self.curves: Dict[str, Curve] = {}
-        self.numeric: Dict[str, None] = {}
+        self._met: Dict[str, bool] = {}  # keys, and whether they are numbers
         self.error: Optional[Error] = None
         self.lock = threading.Lock()
         self._pick = keys_picker(keys) if keys is not None else None
@@ -166,6 +165,11 @@ class Chart:
         self._smooth = smooth
         self._smoothers: Dict[str, Smoother] = {}
         self._step_from, self._step_to = step_from, step_to
+
+    @property
+    def numeric(self) -> List[str]:
+        """The keys that have numbers, drawn or not."""
+        return [key for key, is_number in self._met.items() if is_number]
 
     def read(self) -> None:
         """Take all rows.
@@ -188,11 +192,12 @@ class Chart:
     def take(self, row: Row) -> None:
         flat = row.flat()
         x = flat.get(self._x_key) if self._x_key != "_step" else row.step
+        if not flat.keys() <= self._met.keys():
+            self._met.update({key: isinstance(value, (int, float)) for key, value in flat.items()})
         values: Mapping[str, Any] = flat if self._pick is None else self._pick(flat)
         for key, value in values.items():
             if not isinstance(value, (int, float)):
                 continue
-            self.numeric[key] = None
             if not isinstance(x, (int, float)) or (self._pick is None and key.startswith("_")):
                 continue
             curve = self.curves.get(key)

@@ -110,16 +110,14 @@ def find_program(
     return Program(program, relpath, abspath, _below(abspath, here) if relpath else None)
 
 
-def save_code(program: Program, files_dir: str) -> Optional[str]:
-    """Copy the main script to `code/<relpath>` below the run's files.
+def code_path(program: Program) -> Optional[str]:
+    """Return where a copy of the main script belongs, relative to the run's files: `code/<relpath>`.
 
     Args:
         program: As `find_program` returned it.
-        files_dir: The run's directory of files.
 
     Returns:
-        The copy's path relative to `files_dir`; None if there is no script, it is too large, or the copy
-        failed; nothing is left behind then.
+        None if there is no script, or it is too large.
     """
     if program.abspath is None:
         return None
@@ -127,23 +125,12 @@ def save_code(program: Program, files_dir: str) -> Optional[str]:
     copy = os.path.normpath(os.path.join("code", relpath))
     if not copy.startswith("code" + os.sep):
         return None
-    target = os.path.join(files_dir, copy)
     try:
-        with open(program.abspath, "rb") as file:
-            code = file.read(MAX_CODE_BYTES + 1)
-        if len(code) > MAX_CODE_BYTES:
+        if os.path.getsize(program.abspath) > MAX_CODE_BYTES:
             return None
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target + ".part", "wb") as file:
-            file.write(code)
-        os.replace(target + ".part", target)
     except OSError:
-        try:
-            os.unlink(target + ".part")
-        except OSError:
-            return None
         return None
-    return copy.replace(os.sep, "/")
+    return copy
 
 
 def arguments(argv: Optional[List[str]] = None) -> List[str]:

@@ -1,21 +1,28 @@
-"""The run's directory: self-contained, can be moved, three files and the media.
+"""The run's directory: self-contained, can be moved, three files at most beside those that the user keeps.
 
 <root>/wandb/offline-run-20261123_204014-ehp50xjv/      (run-... in online mode; -1, -2 if it exists)
     run-ehp50xjv.wandb                                   the log
     run-ehp50xjv.wandb.side-3kq07c1x                     the log of another process that records the run too
     files/                                               what is uploaded as it is
+    run-ehp50xjv.files.tar                               the same in one file, with bundle_files=True
 <root>/wandb/latest-run -> offline-run-...               for people; tools resolve it
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, Tuple
+from typing import Any, Callable, Optional, Tuple
 
-from wandb.backend.log import LogConfig
+from wandb.backend.base import Backend
+from wandb.file_systems import may_hang
+from wandb.backend.log import LogBackend, LogConfig
 from wandb.errors import LogWriteError
+from wandb.internal.file_bundle import FileBundle, path_of as bundle_path
 from wandb.internal.names import run_dir_name
+from wandb.internal.run_files import RunFiles
 from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
+
+Failed = Callable[[str, BaseException], None]  # the name of the call, and what went wrong in it
 
 
 class RunDirectory:
@@ -68,6 +75,36 @@ def log_config(settings: Any, directory: RunDirectory) -> LogConfig:
         raises=settings.on_error == "raise",
         directories=directory.parents,
     )
+
+
+def open_log(settings: Any, directory: RunDirectory, path: str, failed: Failed) -> LogBackend:
+    """Begin a log in a run directory, as the settings want it written.
+
+    Raises:
+        LogWriteError: It exists already, or cannot be created.
+    """
+    if settings.quota_bytes is None:
+        return LogBackend(path, log_config(settings, directory), failed)
+    from wandb.backend.limited_log import LimitedLogBackend
+
+    return LimitedLogBackend(path, settings.quota_bytes, log_config(settings, directory), failed)
+
+
+def run_files(
+    settings: Any, directory: Optional[RunDirectory], backend: Backend, failed: Failed, is_alone: bool = True
+) -> Optional[RunFiles]:
+    """Return what puts files into a run directory; None if there is none.
+
+    Args:
+        is_alone: Whether nobody else writes the bundle that belongs to the directory's log.
+    """
+    if directory is None:
+        return None
+    bundle = FileBundle(bundle_path(directory.log)) if settings.bundle_files and is_alone else None
+    waits = settings.x_log_writer_thread
+    waits = may_hang(directory.files) if waits is None else waits
+    timeout_s = settings.x_log_write_timeout if waits else None
+    return RunFiles(directory.files, backend, failed, bundle=bundle, timeout_s=timeout_s)
 
 
 def create(

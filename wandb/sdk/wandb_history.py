@@ -74,6 +74,7 @@ class History:
         "_step_of_line_0",
         "_summary_due_step",
         "_append",
+        "_backend",
         "_summary",
         "_metrics",
         "_warn",
@@ -122,6 +123,7 @@ class History:
         self._step_of_line_0 = starting_step - n_lines  # were every step a row; moves with those left out
         self._summary_due_step = starting_step + STATE_EVERY_BYTES
         self._append = backend.append
+        self._backend = backend
         self._lock = backend.lock
         self._summary = summary
         self._metrics = metrics
@@ -235,8 +237,8 @@ class History:
                 **beside,
                 "lines": {
                     **beside.get("lines", {}),
-                    "history": self.n_lines,
-                    "late_history": self.late_rows,
+                    "history": self.n_lines - self._backend.given_up.rows,
+                    "late_history": self.late_rows - self._backend.given_up.late_rows,
                 },
             }
         )

@@ -12,7 +12,6 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb import __version__
 from wandb.backend.base import Backend
-from wandb.backend.log import LogBackend
 from wandb.errors import UsageError
 from wandb.internal import names
 from wandb.internal.environment import git_record, software, writer_identity
@@ -158,7 +157,7 @@ def _open_run(
         beginning = Beginning(settings.run_id or names.generate_id())
     else:
         beginning, directory = _begin(setup, settings)
-        backend = LogBackend(directory.log, run_directory.log_config(settings, directory), guard.swallow)
+        backend = run_directory.open_log(settings, directory, directory.log, guard.swallow)
     earlier = beginning.earlier or Earlier()
     who = earlier.who
     fill = {
@@ -193,6 +192,7 @@ def _open_run(
         earlier=beginning.earlier,
         starting_step=beginning.starting_step,
         guard=guard,
+        files=run_directory.run_files(settings, directory, backend, guard.swallow),
         is_side=beginning.side_id != "",
     )
     try:

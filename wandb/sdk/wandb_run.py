@@ -29,9 +29,8 @@ from typing import (
 )
 
 from wandb.backend.base import Backend
-from wandb.backend.log import LogBackend
 from wandb.backend.side import SideBackend
-from wandb.errors import LogWriteError, RunFinishedError, UsageError, ValidationError
+from wandb.errors import LogError, LogWriteError, RunFinishedError, UsageError, ValidationError
 from wandb.interface import records
 from wandb.interface.console_lines import ConsoleLines
 from wandb.interface.values import Path, kind_name
@@ -39,10 +38,11 @@ from wandb.internal import names
 from wandb.internal.environment import writer_identity
 from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
-from wandb.internal.program import Program, save_code
+from wandb.internal.program import Program, code_path
+from wandb.internal.run_files import RunFiles
 from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
-from wandb.sdk.run_directory import RunDirectory, log_config, log_name
+from wandb.sdk.run_directory import RunDirectory, log_name, open_log, run_files
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
 from wandb.sdk.wandb_metric import Metric, parse_definition
@@ -156,6 +156,7 @@ class Run:
         starting_step: int = 0,
         guard: Optional[Guard] = None,
         is_side: bool = False,
+        files: Optional[RunFiles] = None,
     ) -> None:
         """Put together a run; `wandb.sdk.wandb_init` opens it.
 
@@ -169,6 +170,7 @@ class Run:
             starting_step: Of the first row.
             guard: Whom the backend tells of trouble too.
             is_side: The log is a side log; see decision 0010.
+            files: Takes the run's files, if there is a directory.
         """
         self._is_side = is_side
         self._guard = guard or Guard()
@@ -210,9 +212,9 @@ class Run:
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
         self._exit_code: Optional[int] = None
-        self._late_files: Dict[str, bool] = {}
         self._online: Optional[Online] = None
         self._url = ""
+        self._files = files
 
     # ---- recording
 
@@ -327,7 +329,8 @@ class Run:
             glob: Whether `glob_str` may be a pattern.
 
         Returns:
-            The paths below `run.dir`; [] if nothing matches or the path is a bucket's.
+            The paths below `run.dir`; [] if nothing matches or the path is a bucket's.  With `bundle_files`
+            they are those that the files will have when they are unpacked.
 
         Raises:
             ValueError: The policy is none of the three.
@@ -349,24 +352,14 @@ class Run:
             return []
         if self._closed:
             self._refuse("save")
-        if self._directory is None:
+        if self._files is None:
             return []
         base, sources = saved_files.select(pattern, None if base_path is None else os.fspath(base_path), glob)
-        files = self._directory.files
-        number = saved_files.POLICIES[policy]
         placed: List[str] = []
         for source in sources:
-            relative = os.path.relpath(source, base)
-            target = os.path.join(files, relative)
-            try:
-                saved_files.place(source, target, number)
-            except OSError as error:
-                self._guard.swallow("save", error)
-                continue
-            if number != records.NOW:
-                self._late_files[target] = True
-            self._append("save", records.files([(relative, number, records.OTHER)]))
-            placed.append(target)
+            name = os.path.relpath(source, base)
+            if self._files.keep("save", source, name, saved_files.POLICIES[policy]):
+                placed.append(os.path.join(self._files.directory, name))
         return placed
 
     @guarded("finish")
@@ -394,6 +387,7 @@ class Run:
         for step in (
             self._history.flush,
             self._settle_files,
+            self._backend.ending,
             *self._last_records(code),
             self._backend.close,
         ):
@@ -404,6 +398,7 @@ class Run:
         self._close("is finished")
         if self._exit_hooks is not None:
             self._exit_hooks.uninstall()
+        self._compress_log()
         self._on_finished(self)
         if not quiet and self._directory is not None and not self._is_side:
             self._print_end(self._directory.path)
@@ -641,10 +636,11 @@ class Run:
         self._exit_hooks.install()
 
     def _keep_code(self, program: Program) -> None:
-        if self._directory is not None:
-            saved = save_code(program, self._directory.files)
-            if saved is not None:
-                self._append("init", records.files([(saved, records.NOW, records.WANDB)]))
+        if self._files is not None:
+            copy = code_path(program)
+            if copy is not None and program.abspath is not None:
+                keep = self._files.keep
+                self._guarded("init", keep, "init", program.abspath, copy, records.NOW, records.WANDB)
 
     def _end_of_process(self, exit_code: int) -> None:
         """Finish; from atexit, or from a signal handler in the middle of anything on this thread."""
@@ -694,10 +690,11 @@ class Run:
         """
         self._is_side = True
         self._exit_hooks = self._observers = None
-        self._late_files = {}
         raises = self._settings.on_error == "raise"
         failed = None if raises else partial(self._guard.swallow, "log")
         self._backend = SideBackend(self._open_side, self._watch_side, failed)
+        swallow = self._guard.swallow
+        self._files = run_files(self._settings, self._directory, self._backend, swallow, is_alone=False)
         before = self._history
         self._history = History(
             self._backend,
@@ -725,7 +722,7 @@ class Run:
         writer = {**writer_identity(), "side": True, "id": side_id, "label": self._settings.x_label or ""}
         self._run_fields = {"writer": writer, "runtime": self._run_fields.get("runtime", 0)}
         path = os.path.join(self._directory.path, log_name(self.id, side_id))
-        backend = LogBackend(path, log_config(self._settings, self._directory), self._guard.swallow)
+        backend = open_log(self._settings, self._directory, path, self._guard.swallow)
         try:
             backend.append(records.header(__version__))
             backend.append(self._run_record())
@@ -799,7 +796,7 @@ class Run:
             "config": records.config_fields(self._config.as_dict()),
             "run": self._identity.record_fields(),
             "lines": {
-                "events": self._earlier.n_events + n_samples,
+                "events": self._earlier.n_events + n_samples - self._backend.given_up.samples,
                 "console": self._earlier.console.at_most,
             },
         }
@@ -821,11 +818,26 @@ class Run:
         self._telemetry["feature"][feature] = True
 
     def _settle_files(self) -> None:
-        if self._late_files:
-            from wandb.internal.saved_files import settle
+        if self._files is not None:
+            self._files.settle()
 
-            for target in self._late_files:
-                settle(target)
+    def _compress_log(self) -> None:
+        """Compress the log, if that is wished; who syncs it at this moment has it as it is."""
+        wanted = self._settings.compress_on_finish and self.offline and not self._is_side
+        if self._directory is None or not wanted:
+            return
+        log = self._directory.log
+        if os.path.exists(log + ".lease") or not self._backend.is_complete():
+            termwarn(f"{log} is still in use, and stays as it is; `wandb compact` compresses it later")
+            return
+        from wandb.transaction_log.compaction import compress
+
+        try:
+            compress(log)
+        except LogError as error:
+            termwarn(f"{error}. The log stays as it is.")
+        except Exception as error:
+            self._guard.swallow("finish", error)
 
     def _last_records(self, exit_code: int) -> List[Callable[[], object]]:
         """Return what writes the last records, one each: a summary too large must not cost the exit."""

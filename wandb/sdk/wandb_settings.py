@@ -165,6 +165,7 @@ MAX_TAG_CHARS = 64
 PROJECT_CHARS_REFUSED = "/\\#?%:"
 RUN_ID_CHARS_REFUSED = ":;,#?/'"
 MIN_STATS_INTERVAL_S = 0.1
+MIN_QUOTA_BYTES = 64 * 1024  # the first records of a run take 2 KB, and a summary may take more
 
 # Fields of the real client that nothing here reads.  They are accepted, checked and kept, so that a program
 # written for it runs unchanged.  A field that comes to mean something moves to the class body.
@@ -392,6 +393,17 @@ class Settings:
     x_log_writer_thread: Optional[bool] = None
     """Whether a thread writes the log, so that `x_log_write_timeout` can be kept; if None, on network,
     cluster and FUSE file systems."""
+
+    # How much room it takes.
+    quota_bytes: Optional[int] = None
+    """Bytes that the run directory may take: the log, and files that calls put into the run.  When they are
+    nearly used up console output is given up first, then system metrics, files, and rows last; how much, the
+    log says.  The end of the run is always recorded, and nothing raises."""
+    bundle_files: bool = False
+    """Whether files of the run are put into one tar, run-ID.files.tar, instead of one file each below files/:
+    for file systems with few inodes.  `wandb sync` reads it; for other tools, `wandb compact --unbundle`."""
+    compress_on_finish: bool = False
+    """Whether `finish()` compresses the log of an offline run, as `wandb compact` does: some 20 ms per MB."""
 
     # How it behaves.
     force: bool = False
@@ -1007,6 +1019,12 @@ def _interval_rule(value: float) -> float:
     return value
 
 
+def _quota_rule(value: Optional[int]) -> Optional[int]:
+    if value is not None and value < MIN_QUOTA_BYTES:
+        raise ValueError(f"must be at least {MIN_QUOTA_BYTES}, for the records that each run has")
+    return value
+
+
 def _positive_rule(value: float) -> float:
     if value <= 0:
         raise ValueError(f"{value!r} is not greater than 0")
@@ -1028,6 +1046,7 @@ _RULES: Dict[str, Callable[[Any], Any]] = {
     "https_proxy": _url_rule,
     "api_key": _api_key_rule,
     "x_stats_sampling_interval": _interval_rule,
+    "quota_bytes": _quota_rule,
     "x_log_sync_interval": _positive_rule,
     "x_log_backlog_bytes": _positive_rule,
     "x_log_retry_interval": _positive_rule,

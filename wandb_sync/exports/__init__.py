@@ -26,6 +26,7 @@ FORMATS = {
     "tensorboard": "wandb_sync.exports.tensorboard",
     "html": "wandb_sync.exports.html",
 }
+_INT64 = range(-(2**63), 2**63)
 WHAT = ("rows", "system", "console")
 
 Runs = Sequence[Tuple[str, RecordedRun]]  # each with its name
@@ -107,7 +108,8 @@ def columns(runs: Runs, wanted: Wanted) -> Tuple[Dict[str, Set[type]], List[int]
                 known = types.get(name)
                 if known is None:
                     known = types[name] = set()
-                known.add(type(value))
+                # What no integer type of 64 bits holds is a float, as for the server.
+                known.add(float if type(value) is int and value not in _INT64 else type(value))
         counts.append(n_rows)
     return types, counts
 

@@ -10,7 +10,6 @@ from wandb_sync.exports.values import cell_text
 
 _GROUP_ROWS = 10_000  # of a row group: what is in memory at a time
 _NONE = type(None)
-_INT64 = range(-(2**63), 2**63)
 
 
 def write(runs: Runs, wanted: Wanted, path: Optional[str]) -> int:
@@ -66,11 +65,9 @@ def _kind(types: Set[type]) -> str:
 def _cell(value: Any, kind: str) -> Any:
     if value is None:
         return None
-    if kind == "int":
-        return value if value in _INT64 else None
     if kind == "float":
         return _float(value)
-    if kind == "bool":
+    if kind in ("int", "bool"):
         return value
     return cell_text(value).encode("utf-8", "backslashreplace").decode()
 

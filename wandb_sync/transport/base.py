@@ -21,10 +21,11 @@ UPLOAD = "upload"  # the operation of a PUT to a URL that the server has given; 
 
 
 class FileBody(NamedTuple):
-    """A body that is read from a file when it is sent."""
+    """A body that is read from a file, or from a part of it, when it is sent."""
 
     path: str
     n_bytes: int
+    offset: int = 0
 
 
 class Request(NamedTuple):

@@ -115,6 +115,7 @@ class HttpTransport:
             else:
                 try:
                     file = opened.enter_context(open(request.body.path, "rb"))
+                    file.seek(request.body.offset)
                 except OSError as error:
                     raise RejectedError(
                         f"{request.operation}: cannot read the file: {error.strerror}"

@@ -262,16 +262,16 @@ def test_show_prints_the_run_and_draws_its_curves(wandb: Shell) -> None:
 def test_show_json_is_json_with_the_summary_as_it_would_be_uploaded(wandb: Shell) -> None:
     log = write_log(wandb.work / "run-abc.wandb", 10, exit_code=3)
     answer = json.loads(wandb("show", str(log), "--json").stdout, parse_constant=pytest.fail)
-    assert answer["state"] == "failed" and answer["exit_code"] == 3
+    assert answer["state"] == "crashed" and answer["exit_code"] == 3
     assert answer["config"] == {"model": {"layers": [3, 4]}}
-    assert answer["summary"] == {"loss": {"min": 0.1}, "note": "text", "bad": "nan", "train": {"acc": 9}}
+    assert answer["summary"] == {"loss": {"min": 0.1}, "note": "text", "bad": "NaN", "train": {"acc": 9}}
     assert answer["curves"]["loss"]["n_points"] == 10
     assert answer["curves"]["bad"] == {
         "n_points": 0,
         "n_not_finite": 10,
         "min": None,
         "max": None,
-        "last": "nan",
+        "last": "NaN",
         "last_step": 9.0,
     }
 
@@ -280,7 +280,7 @@ def test_show_reads_what_a_killed_run_left(wandb: Shell) -> None:
     log = write_log(wandb.work / "run-abc.wandb", 10)
     log.write_bytes(log.read_bytes()[:-3])
     result = wandb("show", str(wandb.work))
-    assert "no end recorded  9 rows" in result.stdout
+    assert "running  9 rows" in result.stdout
     assert "the last record is unfinished" in result.stdout
 
 

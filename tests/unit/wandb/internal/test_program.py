@@ -11,7 +11,7 @@ from typing import List, Optional, Tuple
 
 import pytest
 
-from wandb.internal.program import MAX_CODE_BYTES, NO_MAIN_FILE, Program, arguments, find_program, save_code
+from wandb.internal.program import MAX_CODE_BYTES, NO_MAIN_FILE, Program, arguments, code_path, find_program
 
 TELL = """import json
 from wandb.internal.program import find_program
@@ -86,27 +86,23 @@ def test_saved_code_lies_at_its_relative_path(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("x = 1\n")
     program = Program(str(script), "sub/train.py", str(script), "train.py")
-    assert save_code(program, str(tmp_path / "files")) == "code/sub/train.py"
-    assert (tmp_path / "files" / "code" / "sub" / "train.py").read_text() == "x = 1\n"
+    assert code_path(program) == "code/sub/train.py"
 
 
 @pytest.mark.parametrize("relpath", ["../../evil.py", "/evil.py"])
 def test_code_is_never_saved_outside_of_its_directory(relpath: str, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("")
-    assert save_code(Program("p", relpath, str(script)), str(tmp_path / "files")) is None
-    assert not (tmp_path / "files").exists()
+    assert code_path(Program("p", relpath, str(script))) is None
 
 
 def test_code_that_is_missing_or_too_large_is_not_saved(tmp_path: Path) -> None:
-    files = tmp_path / "files"
-    assert save_code(Program("-m x"), str(files)) is None
-    assert save_code(Program("p", "p", str(tmp_path / "gone")), str(files)) is None
+    assert code_path(Program("-m x")) is None
+    assert code_path(Program("p", "p", str(tmp_path / "gone"))) is None
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate(MAX_CODE_BYTES + 1)
-    assert save_code(Program("p", "large", str(large)), str(files)) is None
-    assert not files.exists()
+    assert code_path(Program("p", "large", str(large))) is None
 
 
 @pytest.mark.parametrize(

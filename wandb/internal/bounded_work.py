@@ -1,0 +1,108 @@
+"""Work on files that a file system may hold up for ever, done by a thread that nobody waits for long.
+
+As the log's writer thread (decision 0007): the caller waits for its own piece of work, at most `timeout_s`;
+once that was too long nobody waits, until all that was left behind is done.
+"""
+
+from __future__ import annotations
+
+import errno
+from _thread import allocate_lock
+from collections import deque
+from typing import Callable, Deque, Optional
+
+from wandb.internal import threads
+
+MAX_WAITING = 10_000  # pieces; each is a few hundred bytes of memory
+
+Work = Callable[[], None]
+
+
+class _Piece:
+    """What is to be done, and for whom."""
+
+    __slots__ = ("work", "failed", "done", "error", "is_alone")
+
+    def __init__(self, work: Work, failed: Callable[[Exception], None]) -> None:
+        self.work = work
+        self.failed = failed
+        self.done = allocate_lock()
+        self.done.acquire()
+        self.error: Optional[Exception] = None
+        self.is_alone = False  # nobody waits any more
+
+
+class BoundedWork:
+    """Does pieces of work, one at a time and in order.
+
+    Args:
+        timeout_s: How long a caller waits; None: no thread, callers do their work themselves.
+    """
+
+    def __init__(self, timeout_s: Optional[float]) -> None:
+        self._timeout_s = timeout_s
+        self._mutex = allocate_lock()
+        self._waiting: Deque[_Piece] = deque()
+        self._is_running = False
+        self._is_late = False
+
+    @property
+    def n_waiting(self) -> int:
+        """How many pieces are not done yet."""
+        return len(self._waiting)
+
+    def do(self, work: Work, failed: Callable[[Exception], None]) -> None:
+        """Do it, or let it be done later.
+
+        Args:
+            failed: Told, in the thread, if it fails when nobody waits any more.
+
+        Raises:
+            TimeoutError: It takes too long; the thread goes on with it.  Raised once, until all is done.
+            OSError: Too much waits; it will not be done.
+            Exception: What it raised itself.
+        """
+        if self._timeout_s is None:
+            return work()
+        piece = _Piece(work, failed)
+        with self._mutex:
+            if len(self._waiting) >= MAX_WAITING:
+                raise OSError(errno.EBUSY, "the file system does not answer, and too much waits for it")
+            self._waiting.append(piece)
+            piece.is_alone = self._is_late
+            is_running, self._is_running = self._is_running, True
+        if not is_running and not threads.start(self._run):
+            with self._mutex:
+                self._is_running = False
+                self._waiting.remove(piece)
+            return work()
+        if piece.is_alone:
+            return
+        if not piece.done.acquire(timeout=self._timeout_s):
+            with self._mutex:
+                if not piece.done.acquire(blocking=False):  # else it has just come to its end
+                    piece.is_alone = self._is_late = True
+                    raise TimeoutError(
+                        errno.ETIMEDOUT,
+                        f"no answer of the file system for {self._timeout_s:g} s; done when there is one",
+                    )
+        if piece.error is not None:
+            raise piece.error
+
+    def _run(self) -> None:
+        while True:
+            with self._mutex:
+                if not self._waiting:
+                    self._is_running = self._is_late = False
+                    return
+                piece = self._waiting[0]
+            try:
+                piece.work()
+            except Exception as error:
+                piece.error = error
+            with self._mutex:
+                self._waiting.popleft()
+                is_alone = piece.is_alone
+                piece.done.release()
+            if is_alone and piece.error is not None:
+                piece.failed(piece.error)
