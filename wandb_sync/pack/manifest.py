@@ -29,7 +29,8 @@ MAX_PATH_BYTES, MAX_NAME_BYTES = 4000, 255  # of Linux; what is longer could not
 MEMORY_NAME = "wandb.packed"
 # What the syncer itself keeps beside a log never travels: it says what *this* side knows.
 _SIDECAR = re.compile(
-    re.escape(LOG_SUFFIX) + r"\.(.*\.)?(checkpoint|receipt|lease|synced|syncstate|printed|refused)(\..*)?\Z|"
+    re.escape(LOG_SUFFIX)
+    + r"\.(.*\.)?(checkpoint|receipt|lease|synced|syncstate|printed|refused|live)(\..*)?\Z|"
     r"\A" + re.escape(MEMORY_NAME) + r"(\..*)?\Z"
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
