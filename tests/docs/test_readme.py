@@ -128,6 +128,20 @@ def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, l
     assert n_rows(live_mock_server) == [100]
 
 
+def test_runs_are_looked_at_without_a_server(shell) -> None:
+    without_server = {name: value for name, value in shell.items() if not name.startswith("WANDB_")}
+    for _ in range(2):
+        run("WANDB_MODE=offline python train.py", without_server)
+    shown = run(block("sh", "wandb ls"), without_server).stdout
+    assert shown.count("finished") == 2 and "step 59  loss=0.0166667" in shown
+    assert "loss, smoothed 0.6, log" in shown and shown.count("(60 points") == 2
+    assert Path("report.html").read_text().count("<polyline") == 2
+    program = block("python", "wandb_sync.read") + "print(len(losses))"
+    done = subprocess.run([sys.executable, "-c", program], env=without_server, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("finished {'lr': 0.1} 0.01666") and done.stdout.endswith("\n10\n")
+
+
 def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_mock_server) -> None:
     Path(shell["SCRATCH"]).mkdir()
     record, pack, unpack = (
