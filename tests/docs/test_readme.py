@@ -118,7 +118,7 @@ def test_the_readme_begins_with_the_demonstration_and_then_the_tests() -> None:
 
 def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, live_mock_server) -> None:
     del shell["WANDB_API_KEY"]
-    program = block("python", "import wandb")
+    program = block("python", "wandb.init(")
     subprocess.run([sys.executable, "-c", program], env=shell, check=True, capture_output=True, timeout=60)
     script = block("sh", "wandb login").replace(
         "--host https://api.wandb.ai", f"--host {shell['WANDB_BASE_URL']}"
