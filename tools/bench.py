@@ -1,6 +1,6 @@
 """Measures against a floor and against the peers, in one run: `tox -e bench`.
 
-    python tools/bench.py [--only log|start|sync|look] [--quick] [--long] [--json]
+    python tools/bench.py [--only log|crowds|start|sync|live|look] [--quick] [--long] [--json]
 
 What counts are ratios of figures from the same run: every section lets its contenders take turns.  The
 columns on the right say what a figure is held to and whether it was met; nothing here ever fails because of a
@@ -18,14 +18,16 @@ import sys
 import time
 from typing import Any, Callable, Dict, List
 
-from benchmarks import log_calls, look, start, sync
+from benchmarks import crowds, live, log_calls, look, start, sync
 from benchmarks.bench_place import BenchPlace
 from benchmarks.tables import Table
 
 SECTIONS: Dict[str, Callable[[BenchPlace, argparse.Namespace], List[Table]]] = {
     "log": lambda place, options: log_calls.tables(place, options.quick),
+    "crowds": lambda place, options: crowds.tables(place, options.quick, options.long),
     "start": lambda place, options: start.tables(place, options.quick),
     "sync": lambda place, options: sync.tables(place, options.quick, options.long),
+    "live": lambda place, options: live.tables(place, options.quick),
     "look": lambda place, options: look.tables(place, options.quick, options.long),
 }
 
@@ -39,7 +41,7 @@ def main() -> int:
         "--only", choices=list(SECTIONS), action="append", help="this section; can be repeated"
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: below a minute")
-    parser.add_argument("--long", action="store_true", help="also a log of a million rows")
+    parser.add_argument("--long", action="store_true", help="also logs of a million rows")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     options = parser.parse_args()
 

@@ -11,7 +11,7 @@ read all the same: `read()` returns all of them, and a setting `x_foo` may be gi
 from __future__ import annotations
 
 import os
-from typing import Dict, Optional
+from typing import Dict, Mapping, Optional
 
 PREFIX = "WANDB_"
 
@@ -93,6 +93,11 @@ def read(prefix: str = PREFIX) -> Dict[str, str]:
 def snapshot() -> Dict[str, str]:
     """Return the variables that decide about settings and credentials, WANDB_* and NETRC, as they are now."""
     return {**read(), "NETRC": get("NETRC") or ""}
+
+
+def for_child(changes: Mapping[str, str]) -> Dict[str, str]:
+    """Return the whole environment with some variables changed, for a program that we start."""
+    return {**os.environ, **changes}
 
 
 def get(name: str, default: Optional[str] = None) -> Optional[str]:

@@ -16,6 +16,9 @@
     |   |-- Interrupted            not sent: somebody wants the syncer to stop
     |   `-- RejectedError          not worth another try; `status` is the HTTP status
     |       `-- AuthenticationError
+    |-- PackError                  a pack cannot be made, or one of its runs not be unpacked
+    |   |-- BadPack                damaged, cut off or hostile; nothing of it was written
+    |   `-- PackGap                a pack that has to be unpacked before this one is missing
     `-- SyncError                  the syncer cannot go on with one run
         |-- CheckpointMismatch     the log under this checkpoint is another log
         |   `-- LogShrank          it is the same log, but shorter than what was uploaded of it
@@ -155,6 +158,18 @@ class AuthenticationError(RejectedError):
     """The API key is missing or was refused."""
 
     exit_code = 6
+
+
+class PackError(Error):
+    """A pack cannot be made, or a run of it cannot be unpacked; what was there before is as it was."""
+
+
+class BadPack(PackError):
+    """The pack is damaged, cut off, of a newer version or hostile; nothing of it was written."""
+
+
+class PackGap(PackError):
+    """A pack that has to be unpacked before this one is missing; nothing of the run was written."""
 
 
 class SyncError(Error):

@@ -99,6 +99,12 @@ def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix:
         _print(string, "", "", newline, repeat, prefix)
 
 
+def termprogress(string: str) -> None:
+    """Show a text in place of the one that was shown before; only on a terminal.  "" takes it away."""
+    if _printer.info and sys.stderr is not None and sys.stderr.isatty():
+        _print(f"\r\033[K{string and 'wandb: '}{string}", "", "", False, True, False)
+
+
 def termwarn(string: str, newline: bool = True, repeat: bool = True) -> None:
     """Print a warning: as `termlog`, with the word WARNING."""
     if _printer.warnings:

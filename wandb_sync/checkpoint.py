@@ -233,7 +233,7 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -242,7 +242,7 @@ def replace_file(path: Path, data: bytes) -> None:
         ) from error
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a rename durable; file systems that do not know how to do that for a directory are forgiven."""
     with contextlib.suppress(OSError):
         fd = os.open(directory, os.O_RDONLY)

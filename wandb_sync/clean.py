@@ -1,32 +1,98 @@
 """Removing run directories that are proven to be on a server.
 
 Rule 1: a directory goes only with a receipt for every log in it, and only if the log is still the one of the
-        receipt, byte for byte.  A `.synced` marker proves nothing.
-Rule 2: nothing that is being synced or written goes.
+        receipt, byte for byte; or if somebody has said that it may go without.  A `.synced` marker proves
+        nothing.
+Rule 2: nothing that is being synced, packed or written goes, whatever anybody has said.
 Rule 3: a directory goes only if it is called as run directories are and holds nothing but what a recorder and
         the syncer put there.  Whoever copied a log among his own files loses none of them.
+Rule 4: a directory is judged by itself: of a run that was requeued, the segments that have arrived may go
+        while it goes on.
+Rule 5: a directory gets another name before anything in it goes.  A kill leaves no half of a run; the next
+        clean removes what is left.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from wandb.errors import LogError
+from wandb.errors import Error, LeaseHeld, LogError, SyncError
 from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.format import COMPRESSED_SUFFIX
 from wandb.transaction_log.log_file import status
-from wandb.transaction_log.side_logs import side_logs
+from wandb_sync.check import check
 from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, logs_in, sidecars
-from wandb_sync.run_sync import checksum, read_receipts
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.lease import Lease
+from wandb_sync.pack import memory
+from wandb_sync.pack.manifest import MEMORY_NAME
+from wandb_sync.receipts import log_differs, side_names
+from wandb_sync.run_sync import hand_on_printed, read_receipts
+from wandb_sync.segments import peek, run_record, segment_name
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
 RUN_PARTS = frozenset(("files", "logs", "tmp", "code"))  # beside the log; ours and the real client's
+REMOVING_PREFIX = ".removing-"
+
+NO_RECEIPT = "no server is proven to have it"
+
+
+class CleanOptions(NamedTuple):
+    """What may go.
+
+    Attributes:
+        min_age_hours: Since a log was last written to.
+        keep_last: How many of the newest run directories stay.
+        include_unsynced: Whether a receipt is not needed.
+        state_dir: Where receipts are kept; None: beside the logs.
+    """
+
+    min_age_hours: float = DEFAULT_MIN_AGE_HOURS
+    keep_last: int = 0
+    include_unsynced: bool = False
+    state_dir: Optional[Path] = None
+
+
+class Judged(NamedTuple):
+    """One run directory.
+
+    Attributes:
+        reason: Why it stays; empty: it may go.
+        is_proven: Whether a server has all of it, by receipts.
+        n_bytes: What removing it frees.
+    """
+
+    directory: Path
+    logs: Tuple[Log, ...]
+    reason: str
+    is_proven: bool
+    n_bytes: int
+
+
+def judge(logs: Sequence[Log], options: CleanOptions = CleanOptions()) -> List[Judged]:
+    """Say of each run directory whether it may go; nothing is removed."""
+    by_directory: Dict[Path, List[Log]] = {}
+    for log in logs:
+        by_directory.setdefault(log.directory, []).append(log)
+    ordered = sorted(by_directory.items(), key=lambda item: (item[0].name.rpartition("run-")[2], item[0]))
+    newest = {directory for directory, _ in ordered[len(ordered) - options.keep_last :]}
+    found = []
+    for directory, inside in ordered:
+        is_proven = all(_is_proven(log, options.state_dir) for log in inside)
+        reason = _reason(directory, inside, options, is_proven)
+        if not reason and directory in newest and options.keep_last:
+            reason = f"it is one of the newest {options.keep_last}"
+        found.append(
+            Judged(directory, tuple(inside), reason, is_proven, 0 if reason else _n_bytes(directory))
+        )
+    return found
 
 
 def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Dict[Path, str]]:
@@ -35,73 +101,141 @@ def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Di
     Args:
         min_age_hours: Since the log was last written to.
     """
-    by_directory: Dict[Path, List[Log]] = {}
-    for log in logs:
-        by_directory.setdefault(log.directory, []).append(log)
     found: List[Path] = []
     refused: Dict[Path, str] = {}
-    for directory, inside in sorted(by_directory.items()):
-        all_logs = {path.name for path in logs_in(directory)}
-        if all_logs == {log.path.name for log in inside} and all(
-            _is_proven(log, min_age_hours) for log in inside
-        ):
-            reason = _foreign(directory, inside)
-            if reason:
-                refused[directory] = reason
-            else:
-                found.append(directory)
+    for one in judge(logs, CleanOptions(min_age_hours)):
+        if not one.reason:
+            found.append(one.directory)
+        elif one.is_proven and one.reason == _foreign(one.directory, one.logs):
+            refused[one.directory] = one.reason
     return found, refused
 
 
 def remove(directory: Path) -> None:
-    """Remove a run directory; links in it go, what they lead to stays."""
-    shutil.rmtree(directory)
+    """Remove a run directory; links in it go, what they lead to stays (rule 5).
+
+    Raises:
+        LeaseHeld: Somebody has begun to sync or pack it; it is as it was.
+        SyncError: What it has printed cannot be kept for the segment behind it; it is as it was.
+        OSError: It cannot be removed.
+    """
+    logs = [Log(path, str(path)) for path in sorted(logs_in(directory))]
+    with contextlib.ExitStack() as stack:
+        try:
+            for log in logs:
+                stack.enter_context(Lease(sidecars(log).lease))
+                for lease in sidecars(log).leases():
+                    if lease != sidecars(log).lease:
+                        Lease(lease).check()
+            stack.enter_context(Lease(memory.lease_of(memory.path_of(directory))))
+        except LeaseHeld:
+            raise
+        except SyncError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise
+        for log in logs:
+            _hand_on(log)
+        doomed = directory.with_name(REMOVING_PREFIX + directory.name)
+        if os.path.lexists(doomed):
+            shutil.rmtree(doomed)
+        os.rename(directory, doomed)
+    shutil.rmtree(doomed)
+
+
+def _hand_on(log: Log) -> None:
+    """Let the segment behind this one keep what was printed: `output.log` is made of all segments.
+
+    Raises:
+        SyncError: It cannot be kept.
+    """
+    run_id = log.path.stem[len("run-") :]
+    for entry in list(os.scandir(log.directory.parent)):
+        if f"-{run_id}" not in entry.name or entry.name == log.directory.name or entry.is_symlink():
+            continue
+        later = Log(Path(entry.path) / log.path.name, entry.path)
+        with contextlib.suppress(LogError):
+            first = peek(later.path)
+            if first is not None and first.previous == segment_name(log):
+                hand_on_printed(log, later)
+
+
+def remove_left(parents: Iterable[Path]) -> List[Path]:
+    """Remove what a killed clean has left in these directories of runs."""
+    left = []
+    for parent in sorted(set(parents)):
+        for path in sorted(parent.glob(REMOVING_PREFIX + "*")):
+            if path.name[len(REMOVING_PREFIX) :].startswith(RUN_PREFIXES) and not path.is_symlink():
+                shutil.rmtree(path)
+                left.append(path)
+    return left
+
+
+def _reason(directory: Path, logs: Sequence[Log], options: CleanOptions, is_proven: bool) -> str:
+    """Return why a directory stays; empty if it may go."""
+    if {path.name for path in logs_in(directory)} != {log.path.name for log in logs}:
+        return "it has more logs than were named"
+    try:
+        memory_path = memory.path_of(directory, options.state_dir)
+        Lease(memory.lease_of(memory_path)).check()
+        for log in logs:
+            for lease in {*sidecars(log).leases(), *sidecars(log, options.state_dir).leases()}:
+                Lease(lease).check()
+            if time.time() - status(log.path).st_mtime < options.min_age_hours * 3600:
+                return f"its log was written to less than {options.min_age_hours:g} hours ago"
+    except LeaseHeld as error:
+        return error.message
+    except OSError as error:
+        return f"{error.filename or directory}: {error.strerror}"
+    if not is_proven:
+        if not options.include_unsynced:
+            return NO_RECEIPT
+        if not all(map(_is_over, logs)):
+            return "the run goes on"
+    return _foreign(directory, logs)
+
+
+def _is_over(log: Log) -> bool:
+    """Whether nobody will write to a log any more."""
+    try:
+        run = run_record(log.path)
+        return has_ended(log.path, run, ASSUME_DEAD_AFTER_S, time.time()) or check(log.path).has_exit
+    except Error:
+        return True  # it is no log that anybody could go on with
 
 
 def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     """Return why a directory is more than a run's own; empty if it is not."""
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
-    own = {name for log in logs for name in (log.path.name, *_side_names(log))}
-    own |= {name + COMPRESSED_SUFFIX for name in own}
+    own = {path for log in logs for path in (log.path.name, *side_names(log))}
+    own |= {path + COMPRESSED_SUFFIX for path in own}
     cars = [sidecars(log) for log in logs]
     strange = [
-        name
-        for name in sorted(os.listdir(directory))
-        if name not in RUN_PARTS and name not in own and not any(car.is_one(name) for car in cars)
-        if not (name.endswith(UNFINISHED) and any(name.startswith(f"{its}.") for its in own))
+        path
+        for path in sorted(os.listdir(directory))
+        if path not in RUN_PARTS and path not in own and not any(car.is_one(path) for car in cars)
+        if path != MEMORY_NAME and not path.startswith(MEMORY_NAME + ".")
+        if not (path.endswith(UNFINISHED) and any(path.startswith(f"{its}.") for its in own))
     ]
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
 
-def _is_proven(log: Log, min_age_hours: float) -> bool:
-    cars = sidecars(log)
-    if cars.is_leased():
-        return False
+def _is_proven(log: Log, state_dir: Optional[Path]) -> bool:
+    cars = sidecars(log, state_dir)
     try:
-        if time.time() - status(log.path).st_mtime < min_age_hours * 3600:
-            return False
         if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
             return False  # it is on its way to another server
-        receipts = read_receipts(cars.receipt)
-        return any(
-            _is_same(log.path, receipt["log"]) and _are_same(log, receipt.get("sides", {}))
-            for receipt in receipts.values()
-        )
-    except (OSError, LogError, KeyError, TypeError):
+        return any(not log_differs(log, receipt) for receipt in read_receipts(cars.receipt).values())
+    except (OSError, Error):
         return False
 
 
-def _is_same(path: Path, proven: Dict[str, int]) -> bool:
-    found = checksum(path)
-    return all(found[name] == proven[name] for name in found)
-
-
-def _are_same(log: Log, proven: Dict[str, Dict[str, int]]) -> bool:
-    """Whether every side log in the log's directory is one of the receipt's, byte for byte."""
-    return all(name in proven and _is_same(log.directory / name, proven[name]) for name in _side_names(log))
-
-
-def _side_names(log: Log) -> List[str]:
-    directory = str(log.directory)
-    return [os.path.basename(path) for path in side_logs(log.path) if os.path.dirname(path) == directory]
+def _n_bytes(directory: Path) -> int:
+    """Return what a directory takes, without what links lead to."""
+    total = 0
+    for parent, _, names in os.walk(directory):
+        for file in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, file)).st_size
+    return total

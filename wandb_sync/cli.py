@@ -20,7 +20,7 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, T
 import click
 
 from wandb.errors import Error, UsageError
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, POLL_EVERY_S
 from wandb_sync.options import PARALLEL_RUNS, STEP_POLICIES, SyncOptions
 from wandb_sync.retarget import ON_DELETED, comma_list, tag_pairs
 from wandb_sync.selection import ORDERS
@@ -136,6 +136,15 @@ def _tag_pairs(ctx: click.Context, parameter: click.Parameter, value: str) -> Ma
 @_option("--live", is_flag=True, help="Follow runs that go on until they end.")
 @_option("--watch", is_flag=True, help="Follow, and look for new runs until stopped.")
 @_option(
+    "--poll-every",
+    type=click.FloatRange(0.05),
+    default=POLL_EVERY_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often logs that are followed are looked at.",
+)
+@_option("--no-inotify", is_flag=True, help="Watch directories by listing them, also on local disks.")
+@_option(
     "--step-policy",
     type=click.Choice(STEP_POLICIES),
     default="drop",
@@ -166,7 +175,7 @@ def _tag_pairs(ctx: click.Context, parameter: click.Parameter, value: str) -> Ma
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Per request.",
+    help="How long a request is tried, or a run with --live; --watch never gives up.",
 )
 @_option("--requests-per-second", type=click.FloatRange(0, min_open=True), help="Never send more than that.")
 @_option(
@@ -203,10 +212,10 @@ def _tag_pairs(ctx: click.Context, parameter: click.Parameter, value: str) -> Ma
 def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     """Upload recorded runs to a W&B server.
 
-    PATHS are run directories, .wandb files, directories of them, or globs; without any, ./wandb, or .wandb,
-    or where WANDB_DIR says.  An upload that was interrupted goes on where it stopped; running the command
-    twice changes nothing.  Every option is an environment variable too: --some-thing is
-    WANDB_SYNC_SOME_THING.
+    PATHS are run directories, .wandb files, directories of them, globs, or packs (FILE.tar.zst); without
+    any, ./wandb, or .wandb, or where WANDB_DIR says.  An upload that was interrupted goes on where it
+    stopped; running the command twice changes nothing.  Every option is an environment variable too:
+    --some-thing is WANDB_SYNC_SOME_THING.
 
     \b
     Examples:

@@ -21,13 +21,14 @@ import re
 from pathlib import Path
 from typing import AbstractSet, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb import env, settings_file
+from wandb import env, live_file, settings_file
 from wandb.errors import UsageError
 from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
 from wandb.transaction_log.log_file import on_disk, plain_name, status
 
+_PACK = re.compile(r"\.tar\.zst(\.0*1)?\Z")
 _RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
-_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z").match
+_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z")
 
 
 class Log(NamedTuple):
@@ -65,6 +66,8 @@ class Sidecars(NamedTuple):
     lease: Path
     synced: Path
     syncstate: Path
+    live: Path
+    printed: Path
 
     @property
     def refused(self) -> Path:
@@ -78,6 +81,10 @@ class Sidecars(NamedTuple):
     def is_leased(self) -> bool:
         """Whether a syncer is at work on the log, or was when it was killed."""
         return self.lease.exists() or bool(_per_destination(self.lease))
+
+    def leases(self) -> List[Path]:
+        """Return the leases under which syncers are at work on the log, or were."""
+        return [self.lease, *_per_destination(self.lease)]
 
     def refusals(self) -> List[Path]:
         """Return the refusals that are kept for the log."""
@@ -110,7 +117,14 @@ def sidecars(log: Log, state_dir: Optional[Path] = None) -> Sidecars:
         base.with_name(name + ".lease"),
         base.with_name(name + ".synced"),
         base.with_name(name + ".syncstate"),
+        base.with_name(name + live_file.SUFFIX),
+        base.with_name(name + ".printed"),
     )
+
+
+def is_pack(path: str) -> bool:
+    """Whether a path is called as packs are (schema/pack): FILE.tar.zst, or the first part of one."""
+    return bool(_PACK.search(path))
 
 
 class Unusable(NamedTuple):
@@ -118,13 +132,16 @@ class Unusable(NamedTuple):
 
     Attributes:
         error: Why it could not even be looked at; None if it just holds no run.
-        is_side: It holds what a process of a shared run has recorded, and the run's main log is not here.
     """
 
     path: str
     reason: str
     error: Optional[OSError]
-    is_side: bool = False
+
+    @property
+    def is_side(self) -> bool:
+        """Whether it holds a part of a shared run whose main log is not here."""
+        return self.error is None and _is_side_directory(Path(self.path))
 
 
 def discover(paths: Sequence[str], working_dir: Optional[Path] = None) -> List[Log]:
@@ -149,16 +166,21 @@ def find(paths: Sequence[str], working_dir: Optional[Path] = None) -> Tuple[List
     found: List[Path] = []
     named: Set[Path] = set()
     unusable: List[Unusable] = []
+    looked_at: List[Path] = []
     for path in paths:
         places = _expanded(here, path)
+        looked_at += places
         logs = [log for place in places for log in _logs_below(place)]
         named.update(log for log in logs if log in places or log.parent in places)
-        lone = _lone_sides(places, logs)
-        unusable += lone
-        if not logs and not lone:
+        if not logs and not any(map(_is_side_directory, places)):
             unusable.append(_unusable(here, path))
         found += logs
-    return _unique(found, named), unusable
+    return _unique(found, named), _lone_sides(looked_at, found) + unusable
+
+
+def find_in(directory: Path) -> List[Log]:
+    """Return the logs in a run directory; none if it is no such thing, or not there."""
+    return _unique(logs_in(directory))
 
 
 def directories_by_run(tree: Path) -> Dict[str, List[str]]:
@@ -230,10 +252,9 @@ def _logs_below(path: Path) -> List[Path]:
     return _logs_below(path / "wandb")
 
 
-def logs_in(directory: Path) -> Set[Path]:
-    """Return the logs of a directory by their plain names, whichever form they are in."""
-    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
-    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
+def _is_side_directory(path: Path) -> bool:
+    """Say whether a path is named as the directory of a process that is not a shared run's primary one."""
+    return _SIDE_DIRECTORY.match(path.name) is not None
 
 
 def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
@@ -242,15 +263,20 @@ def _lone_sides(places: Sequence[Path], logs: Sequence[Path]) -> List[Unusable]:
     found = []
     for place in places:
         for directory in (place, place / "wandb"):
-            sides = [path for path in (directory, *_directories(directory)) if _SIDE_DIRECTORY(path.name)]
-            for path in sides:
+            for path in filter(_is_side_directory, (directory, *_entries(directory))):
                 names = {
                     entry.name.partition(SIDE_MARK)[0] for entry in _entries(path) if SIDE_MARK in entry.name
                 }
                 reason = "holds a part of a shared run whose main log is not here: it is synced with that one"
                 if names - main:
-                    found.append(Unusable(str(path), reason, None, True))
+                    found.append(Unusable(str(path), reason, None))
     return found
+
+
+def logs_in(directory: Path) -> Set[Path]:
+    """Return the logs of a directory by their plain names, whichever form they are in."""
+    files = (path for path in _entries(directory) if plain_name(path.name).endswith(LOG_SUFFIX))
+    return {Path(plain_name(path)) for path in files if os.path.isfile(path)}
 
 
 def _directories(directory: Path) -> Iterator[Path]:

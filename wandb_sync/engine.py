@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
+import math
 import os
 import tempfile
 import threading
@@ -16,6 +18,7 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 from wandb import credentials, settings_file
 from wandb.errors import AuthenticationError, TransientError, UsageError
+from wandb_sync.discover import is_pack
 from wandb_sync.options import SyncOptions
 from wandb_sync.outcomes import EXIT_INTERRUPTED, EXIT_LIMIT, Emit, Outcome, Report, Status
 from wandb_sync.retarget import Destinations
@@ -31,11 +34,42 @@ from wandb_sync.transport.told import Told
 from wandb_sync.visits import Visits
 from wandb_sync.workers import Task
 
+# A run that is followed gives its place to the others when the server does not answer, and is tried again
+# later; so one request is not tried for long.
+REQUEST_RETRY_WHEN_LIVE_S = 5.0
 DEFAULT_BASE_URL = "https://api.wandb.ai"
 
 
 def run(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> Report:
-    """Sync what `paths` mean; see discover.py.
+    """Sync what `paths` mean, runs (see discover.py) and packs of runs.  As `run_directories`, and:
+
+    Raises:
+        PackError: A pack is damaged, or there is no room for it; what was synced before stays so.
+    """
+    packs = [path for path in paths if is_pack(path)]
+    if not packs:
+        return run_directories(paths, options, emit, stop)
+    from wandb_sync.pack.upload import sync_packs
+
+    def sync(runs: Sequence[str], is_open: bool, state_dir: str, emit: Emit) -> Report:
+        dead_after_s = math.inf if is_open else options.assume_dead_after
+        share = dataclasses.replace(unlimited, state_dir=state_dir, assume_dead_after=dead_after_s)
+        return run_directories(runs, share, emit, stop)
+
+    others = [path for path in paths if path not in packs]
+    # The time is for all of it together.
+    unlimited = dataclasses.replace(options, max_duration="", live=False, watch=False)
+    with _deadline(options.max_duration_s, stop):
+        first = run_directories(others, unlimited, emit, stop) if others else None
+        if first is not None and first.was_interrupted:
+            return first
+        report = sync_packs(packs, options.state_dir, sync, emit, dry_run=options.dry_run)
+    outcomes = [*(first.outcomes if first is not None else ()), *report.outcomes]
+    return dataclasses.replace(report, outcomes=outcomes)
+
+
+def run_directories(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> Report:
+    """Sync runs.
 
     Args:
         emit: Gets what happens, by event name, from any thread but never from two at once.
@@ -79,6 +113,9 @@ def run(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> R
                     parallel=options.parallel,
                     live=options.live,
                     watch=options.watch,
+                    poll_s=options.poll_every,
+                    events=not options.no_inotify,
+                    patience_s=None if options.watch else options.retry_for,
                     task=task,
                     processes=options.processes,
                     emit=emit,
@@ -139,7 +176,10 @@ def transport_for(
         sleep=stop.wait,
         tell=tell,
     )
-    return Retry(throttle, deadline_s=options.retry_for, tell=tell, stop=stop)
+    retry_s = options.retry_for
+    if options.live or options.watch:
+        retry_s = min(retry_s, REQUEST_RETRY_WHEN_LIVE_S)
+    return Retry(throttle, deadline_s=retry_s, tell=tell, stop=stop)
 
 
 def visits_for(

@@ -1,6 +1,6 @@
 """What a run has come to: who it is, config, summary, state; from the end of its log where that is enough.
 
-Our recorder notes every quarter of a megabyte what the run has come to (RunState), so a log of any size
+Our recorder notes every 64 KiB what the run has come to (RunState), so a log of any size
 costs its first records, its last note and what follows that.  Logs of other clients have no notes and are
 read whole.
 

@@ -10,15 +10,16 @@ Rule 3: of other writers (other hosts, logs of other clients) the last change of
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 from wandb.proto.record_pb2 import RunRecord
-from wandb.transaction_log.log_file import status
 from wandb.processes import Life, ProcessId, life_of
+from wandb.transaction_log.log_file import on_disk, status
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
-POLL_EVERY_S = 1.0  # how often a followed log is looked at: one fstat
+POLL_EVERY_S = 1.0  # how often a followed log is looked at: see `log_stamp`
 
 
 def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, now_s: float) -> bool:
@@ -34,6 +35,23 @@ def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, n
         return now_s - status(log).st_mtime >= assume_dead_after_s
     except OSError:
         return True
+
+
+def log_stamp(log: Path) -> Tuple[int, ...]:
+    """Return what changes when a log does: file system, file, size, time of change.
+
+    It is opened for that: a network file system asks its server then, and else answers from memory for up to
+    a minute.
+
+    Raises:
+        OSError: There is no such log.
+    """
+    fd = os.open(on_disk(log), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        found = os.fstat(fd)
+    finally:
+        os.close(fd)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def writer_life(run: Optional[RunRecord]) -> Life:

@@ -11,6 +11,8 @@ Rule 2: a stale lease is moved aside, never deleted in place: whoever moves it c
 Rule 3: after a takeover the winner waits and looks again (as restic does) before it begins.  If several want
         a stale lease at the same moment, at most one gets it; it may be none.
         What a kill leaves of this goes with the next lease that is taken.
+        A lease of our own process that nobody in it holds any more is stale too: its run directory was moved
+        while it was held.
 Rule 4: a holder that finds another lease in place of its own stops; every request can be sent twice, so even
         the moment in between harms nothing.
 """
@@ -24,13 +26,14 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, Dict, Optional, Type
+from typing import Any, Callable, Dict, Optional, Set, Type
 
 from wandb.errors import LeaseHeld, SyncError
 from wandb.processes import Life, ProcessId, life_of
 
 STALE_AFTER_S = 600.0  # for holders of which nothing else is known; a living one renews far more often
 RENEW_EVERY_S = 60.0
+_ours: Set[str] = set()  # nonces of the leases that this process holds
 SETTLE_S = 0.2  # after a takeover, for a rival who moved the same stale lease at the same moment
 
 
@@ -70,12 +73,20 @@ class Lease:
 
     def acquire(self) -> None:
         """Take the lease; see the class for errors."""
+        _ours.add(self._nonce)
+        try:
+            self._acquire()
+        except BaseException:
+            _ours.discard(self._nonce)
+            raise
+
+    def _acquire(self) -> None:
         temporary = self.path.with_name(f"{self.path.name}.{self._nonce}")
         body = {"nonce": self._nonce, "process": ProcessId.current().to_json(), "taken_at": time.time()}
         try:
-            temporary.write_text(json.dumps(body), encoding="utf-8")
-            self._tidy(temporary)
             try:
+                temporary.write_text(json.dumps(body), encoding="utf-8")
+                self._tidy(temporary)
                 if not self._put(temporary):
                     self._take_over(temporary)
             finally:
@@ -111,6 +122,7 @@ class Lease:
 
     def release(self) -> None:
         """Give the lease back, if it is still ours."""
+        _ours.discard(self._nonce)
         held = _read(self.path)
         if held is not None and held.get("nonce") == self._nonce:
             with contextlib.suppress(OSError):
@@ -181,7 +193,10 @@ class Lease:
 
 def _is_stale(held: Dict[str, Any], path: Path, now_s: Callable[[], float]) -> bool:
     try:
-        life = life_of(ProcessId(**held["process"]))
+        process = ProcessId(**held["process"])
+        if process == ProcessId.current():
+            return held.get("nonce") not in _ours
+        life = life_of(process)
     except (KeyError, TypeError):
         life = Life.UNKNOWN
     if life is not Life.UNKNOWN:

@@ -15,7 +15,7 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 
 from wandb.errors import UsageError
 from wandb_sync.discover import Log
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, POLL_EVERY_S
 from wandb_sync.retarget import ON_DELETED, Rule, read_rules
 from wandb_sync.run_sync import RunOptions
 from wandb_sync.selection import ORDERS, Selection
@@ -54,8 +54,10 @@ class SyncOptions:
         processes: At most; 0: as many as there are CPUs for us.  More than one are started when the CPU is
             what holds us back.
         live, watch: Whether runs that go on are followed; whether new ones are looked for until stopped.
+        poll_every: Seconds between two looks at logs that are followed.
+        no_inotify: Whether a watch lists directories also where the kernel would tell of changes.
         step_policy, finish, assume_dead_after, skip_console, mark_synced, state_dir, dry_run: As RunOptions.
-        retry_for: Seconds per request.
+        retry_for: Seconds per request; with `live`, for a run that cannot be uploaded.
         requests_per_second: At most; None: as the server says.
         bwlimit: Bytes per second, or a timetable of them; see units.py.
         max_duration, max_transfer: When to stop, as a duration and as a size.
@@ -87,6 +89,8 @@ class SyncOptions:
     processes: int = 0
     live: bool = False
     watch: bool = False
+    poll_every: float = POLL_EVERY_S
+    no_inotify: bool = False
     step_policy: str = "drop"
     finish: bool = False
     assume_dead_after: float = ASSUME_DEAD_AFTER_S

@@ -16,6 +16,7 @@ from wandb_sync.transport.base import UPLOAD, Request, Response
 
 FILE_STREAM = "file_stream"  # the operation of a post of lines
 FILE_STREAM_TIMEOUT_S = 180.0  # a body is up to ~12 MB; the real client waits as long
+FILES_PER_PAGE = 500
 UPLOAD_TIMEOUT_S = 300.0  # of silence; a file may be of any size
 _JSON_HEADERS = {"Content-Type": "application/json"}
 
@@ -74,6 +75,18 @@ query RunResumeStatus($project: String, $entity: String, $name: String!) {
   }
 }"""
     % _PROGRESS,
+    "RunFiles": """
+query RunFiles($project: String!, $entity: String, $name: String!, $after: String, $first: Int) {
+  project(name: $project, entityName: $entity) {
+    run(name: $name) {
+      state
+      files(after: $after, first: $first) {
+        edges { node { name sizeBytes md5 } }
+        pageInfo { endCursor hasNextPage }
+      }
+    }
+  }
+}""",
     "RewindRun": """
 mutation RewindRun(
   $entity: String, $project: String, $runName: String!, $metricName: String!, $metricValue: Float!
@@ -139,6 +152,21 @@ class ResumeStatus(NamedTuple):
     last_row_at_s: float  # 0.0 if unknown
 
 
+class StoredFile(NamedTuple):
+    """A file that the server has; `md5` in base64, empty if it does not say."""
+
+    n_bytes: int
+    md5: str
+
+
+class FilesPage(NamedTuple):
+    """Some of the files that the server has of a run, the run's state there, and where the others begin."""
+
+    state: str
+    files: Dict[str, StoredFile]
+    after: str  # empty: there are no others
+
+
 class Upload(NamedTuple):
     """Where one file goes."""
 
@@ -200,6 +228,30 @@ def read_resume_status(response: Response) -> Optional[ResumeStatus]:
     model = _data(response, "RunResumeStatus").get("model") or {}
     bucket = model.get("bucket")
     return _progress(bucket) if bucket else None
+
+
+def run_files(entity: str, project: str, run_id: str, after: str = "") -> Request:
+    variables = {"entity": entity or None, "project": project, "name": run_id}
+    return _graphql("RunFiles", {**variables, "after": after or None, "first": FILES_PER_PAGE})
+
+
+def read_files(response: Response) -> FilesPage:
+    """Return what the server has of a run's files.
+
+    Raises:
+        RejectedError: It does not know the run.
+    """
+    run = (_data(response, "RunFiles").get("project") or {}).get("run")
+    if not run:
+        raise RejectedError("RunFiles: the server does not know the run", status=response.status)
+    found = {}
+    connection = run.get("files") or {}
+    for edge in connection.get("edges") or ():
+        node = edge.get("node") or {}
+        found[str(node.get("name"))] = StoredFile(int(node.get("sizeBytes") or 0), str(node.get("md5") or ""))
+    page = connection.get("pageInfo") or {}
+    after = str(page.get("endCursor") or "") if page.get("hasNextPage") else ""
+    return FilesPage(str(run.get("state") or ""), found, after)
 
 
 def rewind_run(entity: str, project: str, run_id: str, step: float) -> Request:
@@ -279,6 +331,12 @@ def file_stream(entity: str, project: str, run_id: str, body: bytes) -> Request:
     names = (quote(name, safe="") for name in (entity, project, run_id))
     url = "/files/{}/{}/{}/file_stream".format(*names)
     return Request(FILE_STREAM, "POST", url, body, _JSON_HEADERS, FILE_STREAM_TIMEOUT_S, wants_object=True)
+
+
+def says_stop(response: Response) -> bool:
+    """Return whether the answer to a post asks the run to stop."""
+    answer = response.json()
+    return isinstance(answer, dict) and answer.get("stopped") is True
 
 
 def alert(

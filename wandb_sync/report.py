@@ -177,7 +177,7 @@ class HumanReporter:
 
     def _found(self, fields: Mapping[str, Any]) -> None:
         self._total_n_bytes += fields["n_bytes"]
-        self._note(f"Syncing {fields['n_runs']} run(s), {_size(fields['n_bytes'])}")
+        self._note(f"Syncing {fields['n_runs']} run(s), {size_text(fields['n_bytes'])}")
 
     def _awaited(self, fields: Mapping[str, Any]) -> None:
         self._note(f"{fields['path']} {fields['reason']} yet; waiting for one")
@@ -192,7 +192,7 @@ class HumanReporter:
             done = sum(self._offsets.values())
             total = max(self._total_n_bytes, sum(self._n_bytes.values()), 1)
             self._clear_progress()
-            text = f"wandb: {100 * done // total:3d} %  {_size(done)} of {_size(total)}"
+            text = f"wandb: {100 * done // total:3d} %  {size_text(done)} of {size_text(total)}"
             click.echo(text, err=True, nl=False)
             self._progress_is_shown = True
 
@@ -231,7 +231,7 @@ class HumanReporter:
     def _would_send(self, fields: Mapping[str, Any]) -> None:
         self._say(
             f"Would send {fields['runs']} run(s), {fields['rows']} rows, in {fields['requests']} requests, "
-            f"{_size(fields['n_bytes'])}.  Nothing was sent."
+            f"{size_text(fields['n_bytes'])}.  Nothing was sent."
         )
 
     def _run_listed(self, fields: Mapping[str, Any]) -> None:
@@ -277,7 +277,7 @@ def _short(log: str) -> str:
     return log.rsplit("/", 1)[-1]
 
 
-def _size(n_bytes: float) -> str:
+def size_text(n_bytes: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB"):
         if n_bytes < 1000 or unit == "GB":
             break

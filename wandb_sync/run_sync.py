@@ -35,6 +35,7 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
+from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem, RunRecord
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.log_file import open_log, size
@@ -57,7 +58,7 @@ from wandb_sync.checkpoint import (
 )
 from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
@@ -69,9 +70,12 @@ from wandb_sync.transport.stoppable import Stoppable
 
 RECEIPT_FORMAT = "wandb-ng receipt"
 RECEIPT_VERSION = 1
+PRINTED_FORMAT, PRINTED_VERSION = "wandb-ng printed", 1
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
+HEARTBEAT_S = 30.0  # of silence, until the server is told that the run goes on; as wandb
+FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wandb collects them as long
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
@@ -149,6 +153,7 @@ class RunSync:
     Attributes:
         options: How it is synced.
         others: The other segments of the run; may be exchanged at any time, by any thread.
+        is_behind: Whether the last visit has left something for the next one, to give others a turn.
     """
 
     def __init__(
@@ -195,6 +200,8 @@ class RunSync:
         self._refused: Optional[refusal.Refusal] = None
         self._was_looked_up = False  # what the server has refused
         self.others = others
+        self.is_behind = False
+        self._stamp: Tuple[int, ...] = ()  # of the log, when it was last visited
         self._batch = batch or BatchSize()
         self._reset()
 
@@ -215,6 +222,9 @@ class RunSync:
         self._missing: Dict[str, str] = {}
         self._lost: List[List[Any]] = []
         self._unreported: List[str] = []
+        self._spoke_s = time.monotonic()  # when the server heard of the run last
+        self._files_due_s = 0.0
+        self._has_told_stop = False
 
     @property
     def says_where_it_begins(self) -> bool:
@@ -238,12 +248,31 @@ class RunSync:
             self._transcript.close()
         self._reset()
 
-    def visit(self) -> Outcome:
+    def has_news(self) -> bool:
+        """Say whether a visit is worth while: the log has changed, or its writer died.  A few system calls.
+
+        Raises:
+            OSError: The log is gone.
+        """
+        if log_stamp(self.log.path) != self._stamp or self._parts:
+            return True  # what side logs hold comes when it has settled
+        run = self._session.run if self._session is not None else None
+        return writer_life(run) is Life.DEAD
+
+    def visit(self, slice_s: float = math.inf) -> Outcome:
         """Bring everything that the log holds now to the server.
+
+        Args:
+            slice_s: After how many seconds the rest is left to the next visit (`is_behind`).
 
         Raises:
             Error: As the transport, the log, the lease or the checkpoint say; `close` it then.
         """
+        self.is_behind = False
+        stamp = log_stamp(self.log.path)
+        if self._stamp and stamp[:2] != self._stamp[:2]:
+            self._close_log()  # a newer copy is in its place; the checkpoint says how much of it is uploaded
+        self._stamp = stamp
         self._first = self._first or peek(self.log.path)
         if self._first is None:
             return Outcome(self.log, Status.EMPTY, "the log does not say which run it is")
@@ -264,7 +293,7 @@ class RunSync:
             self._take_lease()
         while True:
             try:
-                return self._visit()
+                return self._visit(time.monotonic() + slice_s)
             except _StartAgain:
                 self._again = True
             except RejectedError as error:
@@ -436,7 +465,7 @@ class RunSync:
 
     # ---- the visit
 
-    def _visit(self) -> Outcome:
+    def _visit(self, until_s: float) -> Outcome:
         if self._session is None:
             self._begin()
             self._n_rows_before = self._session.n_rows if self._session else 0
@@ -452,6 +481,9 @@ class RunSync:
                     self._locate(session)
                 elif is_time:
                     self._push(session)
+                    if time.monotonic() > until_s:
+                        self.is_behind = True
+                        return self._outcome(session, Status.RUNNING, "there is more to upload")
             else:
                 self._note_loss(session, event, side)
         if session.run is None:
@@ -469,12 +501,26 @@ class RunSync:
         if ended and self._parts and not self._all_said:
             ended = False  # a process that has side logs is at work
         if not ended:
-            self._push(session)  # before the files: trouble with one must not keep the rows back
-            self._upload_files(session, final=False)
-            if self._unreported:
-                self._push(session)
+            self._follow(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
         return self._finish(session, reader)
+
+    def _follow(self, session: Session) -> None:
+        """Bring what a run that goes on has by now, and nothing if that is nothing."""
+        is_kept = self._kept is not None and self._kept.identity.offset == session.offset
+        if not self._is_open or not is_kept or session.is_waiting:
+            self._push(session)  # before the files: trouble with one must not keep the rows back
+        if time.monotonic() >= self._files_due_s:
+            self._upload_files(session, final=False)
+            self._files_due_s = time.monotonic() + FILES_EVERY_S
+        if self._unreported:
+            self._push(session)
+        if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
+            self._drive(session.keep_alive())
+            self._progress(session)
+        if session.is_asked_to_stop and not self._has_told_stop:
+            self._has_told_stop = True
+            self._emit("stop_asked", {"log": self.log.shown})
 
     def _events(self, session: Session, reader: Reader) -> Iterator[Tuple[str, Event]]:
         """Yield what the logs of the run say now, each event with the id of its side log."""
@@ -601,7 +647,8 @@ class RunSync:
         self._transcript = Transcript()
         if session.console.n_lines:
             ends = {side.id: side.offset for side in (session.main, *session.sides.values())}
-            self._printed(self.log, self._transcript, ends)
+            sides = list(self._find_sides().values())
+            _printed(self.log, self._transcript, sides, ends)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -620,40 +667,6 @@ class RunSync:
     def _is_beyond(self, end: int) -> bool:
         """Say whether an event ends behind what the segment that follows knows of this log."""
         return 0 < self.others.read_until < end
-
-    def _printed(self, log: Log, transcript: Transcript, ends: Optional[Mapping[str, int]] = None) -> Console:
-        """Fill a transcript with what a log, and the side logs beside it, say was printed.
-
-        Args:
-            ends: How far, in bytes by the ids of the side logs; None for all of it.
-
-        Returns:
-            The terminal.
-        """
-        console = Console()
-        console.on_final = transcript.add
-        if log == self.log:
-            sides = list(self._find_sides().values())
-        else:
-            runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
-            sides = [_Side(path, run) for path, run in runs if run is not None]
-        with contextlib.ExitStack() as stack:
-            first = run_record(log.path)
-            parts = []
-            for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
-                if ends is None or ends.get(id):
-                    reader = stack.enter_context(Reader(path))
-                    limit = 0 if ends is None else ends[id]
-                    parts.append(Part(reader, 0.0 if run is None else _zero_s(run), id=id, limit=limit))
-            for part, event in join(parts, math.inf):
-                if isinstance(event, Record) and _may_be_console(event.payload):
-                    record = RecordMessage.FromString(event.payload)
-                    if record.HasField("output_raw"):
-                        console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
-                    elif record.HasField("output_logger"):
-                        console.write_line(record.output_logger.line, 0)
-                    console.changed = {}
-        return console
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
@@ -695,9 +708,8 @@ class RunSync:
             )
             raise _StartAgain
         if not self.options.dry_run:
-            self._emit(
-                "run_opened", {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
-            )
+            told = {"log": self.log.shown, "url": self._url(session), "name": now.display_name}
+            self._emit("run_opened", {**told, "entity": now.entity, "project": now.project})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
         # Before the files: trouble with one must not keep the rows back.  And should a log without exit
@@ -776,7 +788,7 @@ class RunSync:
         return lacks
 
     def _n_left_beside(self, session: Session) -> int:
-        """Count what came into side logs when the lines of this segment had no place for it any more."""
+        """Count the records of side logs that came too late: this segment has no place for them."""
         if not self._is_closed_to_sides:
             return 0
         n_records = 0
@@ -857,7 +869,8 @@ class RunSync:
         file: IO[bytes] = stack.enter_context(
             tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
         )
-        n_bytes = sum(self._write_console(log, file) for log in self.others.before)
+        n_bytes = self._write_printed(file)
+        n_bytes += sum(self._write_console(log, file) for log in self.others.before)
         n_bytes += self._transcript.write_to(file, session.console.live_lines())
         n_bytes += sum(self._write_console(log, file) for log in self.others.after)
         file.flush()
@@ -869,10 +882,17 @@ class RunSync:
             crc32 = zlib.crc32(piece, crc32)
         return [files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])]
 
+    def _write_printed(self, file: IO[bytes]) -> int:
+        """Write what segments have printed that were cleaned since; returns its size in bytes."""
+        here = {f"{log.directory.name}/{log.path.name}" for log in self.others.before}
+        oldest = self.others.before[0] if self.others.before else self.log
+        texts = [text for name, text in read_printed(oldest) if name not in here]
+        return sum(file.write(text.encode("utf-8", "surrogateescape")) for text in texts)
+
     def _write_console(self, log: Log, file: IO[bytes]) -> int:
         """Write what another segment has printed; returns its size in bytes."""
         with contextlib.closing(Transcript()) as transcript:
-            console = self._printed(log, transcript)
+            console = _printed(log, transcript, _sides_beside(log))
             return transcript.write_to(file, console.live_lines())
 
     # ---- what is kept
@@ -971,6 +991,7 @@ class RunSync:
             while True:
                 request = steps.send(response)  # type: ignore[arg-type]  # None starts it
                 response = self._transport.send(request)
+                self._spoke_s = time.monotonic()
                 if request.operation == protocol.FILE_STREAM:
                     self._batch.took(request.n_bytes, response.took_s)
         except StopIteration:
@@ -1055,6 +1076,73 @@ def read_receipts(path: Path) -> Dict[str, Any]:
         if body.get("format") == RECEIPT_FORMAT and body.get("version") == RECEIPT_VERSION:
             return dict(body["destinations"])
     return {}
+
+
+def _printed(
+    log: Log, transcript: Transcript, sides: Sequence[_Side], ends: Optional[Mapping[str, int]] = None
+) -> Console:
+    """Fill a transcript with what a log, and side logs of it, say was printed.
+
+    Args:
+        ends: How far, in bytes by the ids of the side logs; None for all of it.
+
+    Returns:
+        The terminal.
+    """
+    console = Console()
+    console.on_final = transcript.add
+    with contextlib.ExitStack() as stack:
+        first = run_record(log.path)
+        parts = []
+        for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
+            if ends is None or ends.get(id):
+                reader = stack.enter_context(Reader(path))
+                limit = 0 if ends is None else ends[id]
+                parts.append(Part(reader, 0.0 if run is None else _zero_s(run), id=id, limit=limit))
+        for part, event in join(parts, math.inf):
+            if isinstance(event, Record) and _may_be_console(event.payload):
+                record = RecordMessage.FromString(event.payload)
+                if record.HasField("output_raw"):
+                    console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
+                elif record.HasField("output_logger"):
+                    console.write_line(record.output_logger.line, 0)
+                console.changed = {}
+    return console
+
+
+def _sides_beside(log: Log) -> List[_Side]:
+    """Return the side logs in a log's own directory."""
+    runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
+    return [_Side(path, run) for path, run in runs if run is not None]
+
+
+def read_printed(log: Log) -> List[Tuple[str, str]]:
+    """Return what earlier segments have printed that were cleaned: (segment, text), in order."""
+    path = sidecars(log).printed
+    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError, ValueError):
+        body = unsealed(path.read_bytes(), str(path))
+        if body.get("format") == PRINTED_FORMAT and body.get("version") == PRINTED_VERSION:
+            return [(str(name), str(text)) for name, text in body["segments"]]
+    return []
+
+
+def hand_on_printed(log: Log, later: Log) -> None:
+    """Keep what a segment has printed, and those before it that were cleaned, beside the one that follows.
+
+    The run's `output.log` is made of all segments that are here, and this one will not be.
+
+    Raises:
+        SyncError: It cannot be kept.
+        LogError: The log cannot be read.
+    """
+    name = f"{log.directory.name}/{log.path.name}"
+    with contextlib.closing(Transcript()) as transcript, tempfile.TemporaryFile() as file:
+        transcript.write_to(file, _printed(log, transcript, _sides_beside(log)).live_lines())
+        file.seek(0)
+        text = file.read().decode("utf-8", "surrogateescape")
+    segments = [*read_printed(log), (name, text)]
+    body = {"format": PRINTED_FORMAT, "version": PRINTED_VERSION, "segments": segments}
+    replace_file(sidecars(later).printed, sealed(body))
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:

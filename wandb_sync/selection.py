@@ -7,22 +7,18 @@ Rule 1: logs of the same run are synced one after the other, each behind the one
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import time
 import zlib
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from wandb.errors import Error, TransientError, UsageError
-from wandb.transaction_log.log_file import on_disk, size, status
-from wandb_sync.discover import Log, Unusable, directories_by_run, find, usage_error, sidecars
+from wandb.errors import Error, UsageError
+from wandb.transaction_log.log_file import is_there, on_disk, size, status
+from wandb_sync.discover import Log, Unusable, directories_by_run, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, RunOptions, RunSync, is_damaged
 from wandb_sync.segments import NOTHING, Peek, peek, place, segment_name
 from wandb_sync.units import Shard
-
-RETRY_EVERY_S = (60.0, 900.0)  # what a watch does about a server that is down: at first, and at most
 
 OptionsFor = Callable[[Log, Optional[Peek]], Optional[RunOptions]]
 
@@ -123,21 +119,28 @@ class Chooser:
         self._siblings_seen: Dict[Log, Seen] = {}  # segments that nobody asked for
 
     def settle(self, outcome: Outcome) -> None:
-        """Note what became of a log: nothing is to be done until it changes or trouble may have passed."""
-        self._seen.setdefault(outcome.log, Seen()).settle(outcome)
+        """Note that a log is done with, until it changes."""
+        if self._live and not is_there(outcome.log.path):
+            self._seen.pop(outcome.log, None)
+        else:
+            self._seen.setdefault(outcome.log, Seen()).settle(outcome.log)
 
-    def fresh(self, paths: Sequence[str], busy: Mapping[Log, RunSync]) -> List[Segments]:
+    def fresh(
+        self, logs: Sequence[Log], unusable: Optional[Sequence[Unusable]], busy: Mapping[Log, RunSync]
+    ) -> List[Segments]:
         """Return the runs that have something to do; those that are not wanted have their outcome at once.
 
         Args:
+            logs, unusable: As `discover.find` says; if `unusable` is None, there are other logs too.
             busy: What is at work; it is told of the segments that have come since.
 
         Raises:
             UsageError: No path means a run.
         """
         fresh: List[Log] = []
-        logs, unusable = find(paths)
-        self._tell_unusable(unusable, bool(logs))
+        if unusable is not None:
+            self._tell_unusable(unusable, bool(logs))
+            self._forget_gone({*logs, *busy})
         for log in logs:
             if log in busy or not self._selection.wanted(log):
                 continue
@@ -160,7 +163,12 @@ class Chooser:
                 self._done(self._without_run(log))
                 continue
             fresh.append(log)
-        return self._in_order(self._runs_of(fresh, busy))
+        return self._in_order(self._runs_of(fresh, busy)) if fresh else []
+
+    def _forget_gone(self, there: AbstractSet[Log]) -> None:
+        """Forget logs whose directories were moved or removed since they were seen."""
+        for log in [log for log in self._seen if log not in there and not is_there(log.path)]:
+            del self._seen[log]
 
     def _in_order(self, runs: List[Segments]) -> List[Segments]:
         """Return our part in the order that is wanted, then the others' parts, the next one's first."""
@@ -183,13 +191,14 @@ class Chooser:
         """Say what becomes of paths that mean no run; a watch waits for one to come there."""
         if unusable and not are_others and not self._watch:
             raise usage_error(unusable[0])
-        for path, reason, error, is_side in unusable:
+        for lacking in unusable:
+            path, reason, error = lacking
             log = Log(Path(path), path, is_named=True)
             if self._watch:
                 if path not in self._awaited:
                     self._emit("awaited", {"path": path, "reason": reason})
                 self._awaited.add(path)
-            elif is_side:
+            elif lacking.is_side:
                 self._done(Outcome(log, Status.INCOMPLETE, reason, EXIT_PARTIAL))
             elif error is None:
                 self._done(Outcome(log, Status.EMPTY, reason))
@@ -205,6 +214,7 @@ class Chooser:
             run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
             by_run.setdefault(run, []).append(log)
         beside: Dict[Path, Dict[str, List[str]]] = {}
+        is_fresh = set(fresh)
         for log in fresh:
             first = self._seen[log].first
             if log.is_named and first is not None:
@@ -222,7 +232,7 @@ class Chooser:
                 after = [other for other in logs[number + 1 :] if firsts[other].previous]
                 before = logs[:number] if firsts[log].previous else []
                 others = Others(before, after, ends.get(segment_name(log), 0))
-                if log in fresh:
+                if log in is_fresh:
                     options = self._options_for(log, self._seen[log].first)
                     assert options is not None
                     wanted.append(Segment(log, firsts[log], others, options))
@@ -281,19 +291,13 @@ class Seen:
     def __init__(self) -> None:
         self.first: Optional[Peek] = None
         self._was: Tuple[int, ...] = ()  # size and time of change when it was settled
-        self._retry_at_s = math.inf  # monotonic
-        self._retry_after_s = RETRY_EVERY_S[0]
 
-    def settle(self, outcome: Outcome) -> None:
-        """Note what became of it: it is due when it changes, or after a while if the trouble may pass."""
-        self._was = _signature(outcome.log)
-        self._retry_at_s = math.inf
-        if outcome.status is Status.LOCKED or outcome.exit_code == TransientError.exit_code:
-            self._retry_at_s = time.monotonic() + self._retry_after_s
-            self._retry_after_s = min(2 * self._retry_after_s, RETRY_EVERY_S[1])
+    def settle(self, log: Log) -> None:
+        """Note that it is done with, until it changes."""
+        self._was = _signature(log)
 
     def is_due(self, log: Log) -> bool:
-        return time.monotonic() >= self._retry_at_s or _signature(log) != self._was
+        return _signature(log) != self._was
 
 
 def _signature(log: Log) -> Tuple[int, ...]:

@@ -21,18 +21,18 @@ from typing import Deque, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from wandb.errors import UsageError
 from wandb.transaction_log.log_file import size
-from wandb_sync.discover import Log
+from wandb_sync.discover import Log, find
+from wandb_sync.follow import POLL_EVERY_S
 from wandb_sync.outcomes import EXIT_INTERRUPTED, EXIT_LIMIT, Emit, Outcome, Report, Status
 from wandb_sync.run_sync import RunOptions, RunSync
 from wandb_sync.selection import Chooser, OptionsFor, Segments, Selection
 from wandb_sync.transport.base import Transport
 from wandb_sync.transport.stoppable import Stop
 from wandb_sync.visits import Group, Visits
+from wandb_sync.watch import Found, Pace, Tree
 from wandb_sync.workers import Task, Workers
 
 PARALLEL_RUNS = 5  # as wandb
-VISIT_EVERY_S = 15.0  # how often a followed log is read; wandb posts as often
-LOOK_EVERY_S = 30.0  # how often new runs are looked for when watching; listing a tree is dear on a cluster
 WAKE_EVERY_S = 0.2
 FULL_CPU = 0.8  # of one CPU, which is all that one process of Python gets
 
@@ -53,6 +53,9 @@ class Service:
         parallel: int = PARALLEL_RUNS,
         live: bool = False,
         watch: bool = False,
+        poll_s: float = POLL_EVERY_S,
+        events: bool = True,
+        patience_s: Optional[float] = None,
         task: Optional[Task] = None,
         processes: int = 1,
         emit: Emit = lambda event, fields: None,
@@ -66,6 +69,10 @@ class Service:
             parallel: Runs at a time, per process.
             live: Whether runs that go on are followed until they end.
             watch: Whether, beyond that, new runs are looked for until somebody stops us.
+            poll_s: How often logs that are followed are looked at, in seconds.
+            events: Whether a watch uses the kernel's events where they can be.
+            patience_s: How long a followed run that cannot be uploaded now is tried again and again; None:
+                for ever when watching, else not at all.
             task: What further processes do; None: there are none.
             processes: How many there are, with this one; 0: as many as there are CPUs for us, each started
                 when those that are there are at their limit.
@@ -75,13 +82,22 @@ class Service:
         self._parallel = max(1, parallel)
         self._live = live or watch
         self._watch = watch
+        self._poll_s = poll_s
+        self._events = events
         self._processes = processes
         self._emit_unlocked = emit
         self._emit_lock = threading.Lock()
         self._stop = stop or threading.Event()
         self._outcomes: Dict[Log, Outcome] = {}
         self._base_url = _without_user(base_url)
-        self._visits = Visits(transport, self._base_url, live=self._live, emit=self._emit, stop=self._stop)
+        self._visits = Visits(
+            transport,
+            self._base_url,
+            live=self._live,
+            patience_s=patience_s if patience_s is not None else math.inf if watch else 0.0,
+            emit=self._emit,
+            stop=self._stop,
+        )
         self._chooser = Chooser(
             selection,
             options_for or (lambda log, first: options),
@@ -115,18 +131,23 @@ class Service:
         due: Deque[Group] = deque()
         later: List[Tuple[float, int, Group]] = []  # a heap: when a group is due again (monotonic), a number
         working: Working = {}
-        look_at_s, n_visits = 0.0, 0
+        n_visits = 0
+        tree = Tree(paths, poll_s=self._poll_s, events=self._events) if self._watch else None
+        if tree is None:
+            due.extend(self._new_groups(Found(*find(paths)), {}))
+        polls = Pace(self._poll_s)
         pool = concurrent.futures.ThreadPoolExecutor(self._parallel, thread_name_prefix="sync")
         try:
             while not self._stop.is_set():
-                now_s = time.monotonic()
-                if now_s >= look_at_s:
-                    look_at_s = now_s + LOOK_EVERY_S if self._watch else math.inf
+                found = tree.look() if tree is not None else None
+                if found is not None:
                     there = (*due, *(group for _, _, group in later), *working.values())
-                    due.extend(
-                        self._new_groups(paths, {run.log: run for group in there for run in group.logs})
-                    )
-                while later and later[0][0] <= now_s:
+                    busy = {run.log: run for group in there for run in group.logs}
+                    due.extend(self._new_groups(found, busy))
+                if self._live and polls.is_due():
+                    later = _with_news_first(later)
+                    polls.done()
+                while later and later[0][0] <= time.monotonic():
                     due.append(heapq.heappop(later)[2])
                 self._begin(due, working, pool)
                 if not working and not due and not later and not self._watch:
@@ -142,8 +163,10 @@ class Service:
                         due.appendleft(group)
                     elif group.logs:
                         n_visits += 1
-                        heapq.heappush(later, (time.monotonic() + VISIT_EVERY_S, n_visits, group))
+                        heapq.heappush(later, (group.due_s, n_visits, group))
         finally:
+            if tree is not None:
+                tree.close()
             self._end(working, pool)
             for group in (*due, *(group for _, _, group in later), *working.values()):
                 self._leave(group)
@@ -188,13 +211,13 @@ class Service:
                 self._note(Outcome(run.log, Status.INTERRUPTED, reason, exit_code), True)
         group.close()
 
-    def _new_groups(self, paths: Sequence[str], busy: Mapping[Log, RunSync]) -> List[Group]:
+    def _new_groups(self, found: Found, busy: Mapping[Log, RunSync]) -> List[Group]:
         """Return the runs that have something to do, as groups of their logs."""
-        runs = self._chooser.fresh(paths, busy)
+        runs = self._chooser.fresh(found.logs, found.unusable, busy)
         _refuse_merging(runs)
         if runs:
             logs = [segment.log for segments in runs for segment in segments]
-            n_bytes = sum(size(log.path) for log in logs)
+            n_bytes = sum(_size(log) for log in logs)
             self._emit("found", {"n_logs": len(logs), "n_runs": len(runs), "n_bytes": n_bytes})
         return [self._visits.group(segments) for segments in runs]
 
@@ -223,6 +246,21 @@ class Service:
     def _emit(self, event: str, fields: Mapping[str, object]) -> None:
         with self._emit_lock:
             self._emit_unlocked(event, fields)
+
+
+def _with_news_first(later: List[Tuple[float, int, Group]]) -> List[Tuple[float, int, Group]]:
+    """Return a heap of groups in which those whose logs have grown are due at once."""
+    now_s = time.monotonic()
+    found = [(now_s if g.has_news(now_s) else due_s, number, g) for due_s, number, g in later]
+    heapq.heapify(found)
+    return found
+
+
+def _size(log: Log) -> int:
+    try:
+        return size(log.path)
+    except OSError:
+        return 0  # it is gone already
 
 
 class CpuMeter:

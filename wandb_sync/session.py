@@ -125,6 +125,7 @@ class Session:
         is_last: Whether no later segment of the run is known; may change until `finish`.
         n_late: Rows whose step went back.
         n_lost: Records that the recorder had to give up, by its own count.
+        is_asked_to_stop: Whether the server has said, in an answer, that somebody wants the run to stop.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Session:
         self.not_uploaded: Dict[str, int] = {}
         self.n_late = 0
         self.n_lost = 0
+        self.is_asked_to_stop = False
         self.config = RunConfig()
         self.metrics = Metrics()
         self.console = Console()
@@ -599,6 +601,10 @@ class Session:
             protocol.read_answer(response, "NotifyScriptableRunAlert")
             self._alerts.pop(0)
 
+    def keep_alive(self) -> Steps:
+        """Tell the server that the run goes on though nothing is new: it takes a long silence for a crash."""
+        yield from self._post(b"{}")
+
     def end(self, exit_code: int) -> None:
         """Say that the log has no more: `exit_code` counts if the log has none of its own.
 
@@ -720,12 +726,16 @@ class Session:
         self._batch.n_dropped = batch.n_dropped
         console = self.console.take_changed()
         self._console_bytes = 0
-        where = (self.bucket.entity, self.bucket.project, self.bucket.name)
         for body in batch.posts(self._offsets, console, bool(self.structured_console), closing):
-            yield protocol.file_stream(*where, body)
+            yield from self._post(body)
         self._offsets[HISTORY] += len(batch.history)
         self._offsets[EVENTS] += len(batch.events)
         self._sent_summary = summary
+
+    def _post(self, body: bytes) -> Steps:
+        assert self.bucket is not None
+        response = yield protocol.file_stream(self.bucket.entity, self.bucket.project, self.bucket.name, body)
+        self.is_asked_to_stop = self.is_asked_to_stop or protocol.says_stop(response)
 
     def _known_run(self) -> pb.RunRecord:
         if self.run is None:

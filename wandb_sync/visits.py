@@ -1,26 +1,45 @@
 """Visits of runs: each as far as it goes now, and what becomes of one that goes wrong.
 
 Rule 1: what happens to one run happens to that run only.
-Rule 2: of the logs of one run, one that says where its lines begin waits for no other; of those that do not
+Rule 2: a run that is followed never holds up another: it has a slice of time at each visit, and one that
+        cannot be uploaded now is tried again later.
+Rule 3: of the logs of one run, one that says where its lines begin waits for no other; of those that do not
         say, the later ones wait until the earlier ones are through.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
+import random
 import threading
 import time
-from typing import Callable, List, Mapping, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
-from wandb.errors import AuthenticationError, Error, Interrupted, LeaseHeld, RejectedError
+from wandb.errors import (
+    AuthenticationError,
+    Error,
+    Interrupted,
+    LeaseHeld,
+    RejectedError,
+    TransientError,
+)
+from wandb.transaction_log.log_file import is_there
 import wandb_sync.protocol as protocol
 import wandb_sync.batching as batching
+from wandb_sync.discover import Log
 from wandb_sync.follow import has_ended
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
 from wandb_sync.run_sync import RunSync
 from wandb_sync.selection import Segments
 from wandb_sync.transport.base import Transport
+
+VISIT_EVERY_S = 15.0  # how often a followed run is seen to, though its log does not grow
+SLICE_S = 1.0  # how long a run that is followed may keep the others from a turn
+MAX_OPEN = 256  # followed runs whose logs and leases are held; more are taken up anew for each visit
+RETRY_EVERY_S = (1.0, 60.0)  # a run that is followed, and cannot be uploaded now: at first, and at most
+TELL_EVERY = 10  # how many attempts later it is told again
 
 
 class Visits:
@@ -36,6 +55,7 @@ class Visits:
         base_url: str,
         *,
         live: bool,
+        patience_s: float = 0.0,
         emit: Emit,
         stop: threading.Event,
     ) -> None:
@@ -43,12 +63,14 @@ class Visits:
 
         Args:
             live: Whether runs that go on are visited again.
+            patience_s: How long such a run may fail for reasons that may pass.
             emit: Gets what happens, by event name, from any thread.
             stop: Ends the work when set, at the next request.
         """
         self._transport = transport
         self._base_url = base_url
         self._live = live
+        self._patience_s = patience_s
         self._emit = emit
         self._stop = stop
         self._features: Optional[Mapping[str, bool]] = None
@@ -84,7 +106,11 @@ class Visits:
         Returns:
             True: it was visited.
         """
-        self._visit_in_turn(group, note)
+        began_s = time.monotonic()
+        try:
+            self._visit_in_turn(group, note)
+        finally:
+            group.visited(began_s, time.monotonic())
         return True
 
     def _visit_in_turn(self, group: Group, note: Note) -> None:
@@ -92,8 +118,10 @@ class Visits:
             if self._stop.is_set():
                 return
             outcome = self._visit_one(run)
-            if self._live and self._goes_on(run, outcome):
+            if self._live and self._goes_on(run, outcome, group):
                 note(outcome, False)
+                if outcome.status is not Status.RUNNING or len(self.leases) > MAX_OPEN:
+                    run.close()
                 if group.waits_for(run):
                     return
                 continue
@@ -107,15 +135,28 @@ class Visits:
                 group.logs.clear()
                 return
 
-    def _goes_on(self, run: RunSync, outcome: Outcome) -> bool:
-        """Say whether a log that is followed is to be looked at again."""
-        if outcome.status is not Status.EMPTY:
+    def _goes_on(self, run: RunSync, outcome: Outcome, group: Group) -> bool:
+        """Say whether a log that is followed is to be looked at again; if there is trouble, a while later."""
+        if outcome.status is Status.EMPTY:
+            return not has_ended(outcome.log.path, None, run.options.assume_dead_after_s, time.time())
+        if outcome.status is not Status.LOCKED and outcome.exit_code != TransientError.exit_code:
+            group.troubles.pop(outcome.log, None)
             return outcome.status is Status.RUNNING
-        return not has_ended(outcome.log.path, None, run.options.assume_dead_after_s, time.time())
+        now_s = time.monotonic()
+        trouble = group.troubles.setdefault(outcome.log, Trouble(now_s))
+        if now_s - trouble.since_s >= self._patience_s:
+            return False
+        wait_s = trouble.next_wait_s()
+        if trouble.n_attempts % TELL_EVERY == 1:
+            fields = {"log": outcome.log.shown, "operation": "sync", "error": outcome.reason}
+            self._emit("waiting", {**fields, "wait_s": round(wait_s, 1)})
+        return True
 
     def _visit_one(self, run: RunSync) -> Outcome:
         try:
-            return run.visit()
+            if self._live and not is_there(run.log.path):
+                return Outcome(run.log, Status.SKIPPED, "the log was moved or removed")
+            return run.visit(SLICE_S if self._live else math.inf)
         except Interrupted as error:
             reason = "the next sync goes on from what was acknowledged"
             exit_code = getattr(self._stop, "exit_code", error.exit_code)
@@ -166,12 +207,34 @@ class Group:
 
     Attributes:
         is_away: Whether another process visits them.
+        due_s: When it is to be visited in any case; by the monotonic clock, as all times here.
+        troubles: The logs that could not be uploaded at the last visit, though they may be later.
     """
 
     def __init__(self, segments: Segments, logs: Sequence[RunSync]) -> None:
         self._segments = segments
         self.logs: List[RunSync] = list(logs)
         self.is_away = False
+        self.due_s = 0.0
+        self.troubles: Dict[Log, Trouble] = {}
+        self._resting_until_s = 0.0
+
+    def has_news(self, now_s: float) -> bool:
+        """Say whether a visit is worth while before it is due."""
+        if now_s < self._resting_until_s:
+            return False
+        try:
+            return any(run.has_news() for run in self.logs if run.log not in self.troubles)
+        except OSError:
+            return True
+
+    def visited(self, began_s: float, ended_s: float) -> None:
+        """Plan the next visit; a server that is slow, or asks for patience, gets as long a rest."""
+        self._resting_until_s = ended_s + (ended_s - began_s)
+        waits = [self.troubles[run.log].wait_s for run in self.logs if run.log in self.troubles]
+        if len(waits) < len(self.logs):
+            waits.append(0.0 if any(run.is_behind for run in self.logs) else VISIT_EVERY_S)
+        self.due_s = ended_s + min(waits, default=0.0)
 
     def segments(self) -> Segments:
         """Return what is left, with what is known by now of the run's other segments."""
@@ -186,6 +249,22 @@ class Group:
     def close(self) -> None:
         for run in self.logs:
             run.close()
+
+
+class Trouble:
+    """A followed log that cannot be uploaded now: since when, and how long until the next attempt."""
+
+    def __init__(self, since_s: float) -> None:
+        self.since_s = since_s
+        self.n_attempts = 0
+        self.wait_s = 0.0
+
+    def next_wait_s(self) -> float:
+        """Count an attempt; return how long to wait: twice as long each time, and not all at one moment."""
+        first_s, highest_s = RETRY_EVERY_S
+        self.wait_s = random.uniform(0.5, 1.0) * min(highest_s, first_s * 2.0 ** min(self.n_attempts, 20))
+        self.n_attempts += 1
+        return self.wait_s
 
 
 def _trace(error: BaseException) -> str:

@@ -179,8 +179,8 @@ def test_each_dependency_has_one_home() -> None:
     homes = {
         "requests": {"wandb_sync/transport/http.py"},
         "tenacity": {"wandb_sync/transport/retry.py"},
-        "watchdog": {"wandb_sync/follow.py"},
-        "zstandard": {"wandb/transaction_log/compressed.py"},
+        "watchdog": {"wandb_sync/watch.py"},
+        "zstandard": {"wandb/transaction_log/compressed.py", "wandb_sync/pack/stream.py"},
         "sqlalchemy": {"wandb/server"},
         "starlette": {"wandb/server"},
         "uvicorn": {"wandb/server"},

@@ -118,7 +118,7 @@ def test_the_readme_begins_with_the_demonstration_and_then_the_tests() -> None:
 
 def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, live_mock_server) -> None:
     del shell["WANDB_API_KEY"]
-    program = block("python", "wandb.init(")
+    program = block("python", 'project="digits')
     subprocess.run([sys.executable, "-c", program], env=shell, check=True, capture_output=True, timeout=60)
     script = block("sh", "wandb login").replace(
         "--host https://api.wandb.ai", f"--host {shell['WANDB_BASE_URL']}"
@@ -142,27 +142,46 @@ def test_runs_are_looked_at_without_a_server(shell) -> None:
     assert done.stdout.startswith("finished {'lr': 0.1} 0.01666") and done.stdout.endswith("\n10\n")
 
 
+def test_the_ranks_of_the_recipe_are_one_run(shell, live_mock_server) -> None:
+    program = block("python", "x_primary")
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", program], env={**shell, "RANK": str(rank)})
+        for rank in range(3)
+    ]
+    assert [process.wait(timeout=60) for process in ranks] == [0, 0, 0]
+    run("wandb sync ./wandb", shell)
+    (found,) = live_mock_server.runs()
+    state = live_mock_server.run(found["entity"], found["project"], found["id"])
+    rows = [json.loads(line) for line in state["history"]]
+    assert sorted((row["loss"], row["_step"]) for row in rows) == [(0.5, 1), (1.5, 1), (2.5, 1)]
+
+
 def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_mock_server) -> None:
     Path(shell["SCRATCH"]).mkdir()
-    record, pack, unpack = (
-        block("sh", part) for part in ("WANDB_DIR=", 'tar -C "$SCRATCH"', "carried/wandb")
+    record_and_pack, unpack, clean = (
+        block("sh", part) for part in ("wandb pack", "wandb unpack", "wandb receipts import")
     )
     without_server = {name: value for name, value in shell.items() if not name.startswith("WANDB_")}
-    run(record, without_server)
-    run(pack, without_server)
+    run(record_and_pack, without_server)
     run(unpack, shell)
     assert n_rows(live_mock_server) == [60]
-    run(record, without_server)
-    run(pack, without_server)
+    run(record_and_pack, without_server)
     live_mock_server.clear_requests()
     run(unpack, shell)
     assert n_rows(live_mock_server) == [60, 60]
     posted = [r["path"] for r in live_mock_server.requests() if r["path"].endswith("/file_stream")]
     assert len(set(posted)) == 1  # to the new run alone
+    runs = Path(shell["SCRATCH"]) / "wandb"
+    assert len(list(runs.glob("offline-run-*"))) == 2
+    for log in runs.glob("*/*.wandb"):
+        os.utime(log, (time.time() - 8 * 86400,) * 2)
+    run(clean, without_server)
+    assert not list(runs.glob("offline-run-*"))
 
 
 def test_the_cron_line_syncs_also_when_two_overlap(shell, live_mock_server) -> None:
-    command = block("cron", "wandb sync").strip().split(None, 5)[5]
+    *times, command = block("cron", "wandb sync").strip().split(None, 5)
+    assert times == ["*/10", "*", "*", "*", "*"]
     project = Path(shell["HOME"]) / "project"
     project.mkdir()
     (project / "train.py").write_text(TRAIN)
@@ -176,6 +195,47 @@ def test_the_cron_line_syncs_also_when_two_overlap(shell, live_mock_server) -> N
     assert n_rows(live_mock_server) == [60]
     done = subprocess.run(["sh", "-c", command], env=shell, capture_output=True, timeout=60)
     assert done.returncode == 0 and not done.stdout and not done.stderr
+
+
+def test_the_unit_is_one_that_systemd_takes_and_its_command_watches(shell, live_mock_server) -> None:
+    unit = block("ini", "[Service]")
+    Path("wandb-sync.service").write_text(unit)
+    if shutil.which("systemd-analyze"):
+        done = subprocess.run(
+            ["systemd-analyze", "--user", "verify", "./wandb-sync.service"], capture_output=True, text=True
+        )
+        ours = [line for line in done.stderr.splitlines() if "wandb-sync" in line]
+        assert not ours, done.stderr
+    options = dict(line.partition("=")[::2] for line in unit.splitlines() if "=" in line and line[0] != "#")
+    command = options["ExecStart"].replace("%h", shell["HOME"]).split()
+    project = Path(shell["HOME"]) / "project"
+    project.mkdir()
+    (project / "train.py").write_text(TRAIN)
+    watch = subprocess.Popen(command, env=shell, stderr=subprocess.PIPE, text=True)
+    run("WANDB_MODE=offline python train.py", {**shell, "WANDB_DIR": str(project)})
+    end_s = time.monotonic() + 60
+    while not any(r["state"] == "finished" for r in live_mock_server.runs()) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    assert n_rows(live_mock_server) == [60]
+    watch.terminate()
+    assert watch.communicate(timeout=60)[1] == ""
+    assert watch.returncode == int(options["SuccessExitStatus"])
+
+
+def test_the_epilogue_uploads_what_a_killed_step_has_left(shell, live_mock_server) -> None:
+    Path("epilogue.sh").write_text(block("bash", "SLURM_SUBMIT_DIR"))
+    step = subprocess.Popen(
+        ["python", "train.py"],
+        env={**shell, "WANDB_MODE": "offline", "PAUSE_S": "0.05"},
+        stdout=subprocess.PIPE,
+    )
+    assert step.stdout is not None and step.stdout.readline()
+    step.kill()
+    step.communicate(timeout=60)
+    done = subprocess.run(["bash", "epilogue.sh"], env=shell, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    (found,) = live_mock_server.runs()
+    assert found["state"] == "failed" and found["counts"]["history"] >= 1
 
 
 def test_the_slurm_job_ends_in_order_at_sigterm_and_the_next_job_uploads_it(shell, live_mock_server) -> None:

@@ -8,6 +8,7 @@ log.path, log.directory
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -215,3 +216,24 @@ def everything(
                 remove=["gone"]
             )
     return log.output("no line feed").exit(0)
+
+
+def grow(log: LogBuilder, rng: random.Random) -> None:
+    """Append a record of a random kind."""
+    kind = rng.randrange(9)
+    if kind < 3:
+        log.row(a=rng.random(), b=rng.randrange(100), text=rng.choice("xyz") * rng.randrange(200))
+    elif kind == 3:
+        log.output(
+            rng.choice(["line\n", "part", "\rover", "\x1b[Aup\n", "many\n" * 40]), after_s=rng.random()
+        )
+    elif kind == 4:
+        log.output("bad\n", error=True)
+    elif kind == 5:
+        log.stats(rng.random() * 100, cpu=rng.random())
+    elif kind == 6:
+        log.summary(best=rng.randrange(5))
+    elif kind == 7:
+        log.config(**{rng.choice("abc"): rng.randrange(5)})
+    else:
+        log.metric(rng.choice(["a", "b*"]), summary=rng.choice(["min", "mean,max", "none"]))

@@ -68,6 +68,7 @@ class Run:
         self.exit_code: Optional[int] = None
         self.complete = False
         self.n_preempting = 0
+        self.is_asked_to_stop = False
 
     def stream(self, name: str) -> List[str]:
         """Return the lines of a stream; a hole is an error of the client."""
@@ -98,6 +99,7 @@ class Run:
         return {
             "fields": {k: v for k, v in sorted(self.fields.items()) if v is not None},
             "config": self.config,
+            "lines": {name: self.stream(name) for name in sorted(self.lines)},
             "history": self.history,
             "events": self.events,
             "summary": self.summary,
@@ -201,7 +203,7 @@ class SimulatedServer:
         run.n_preempting += bool(body.get("preempting"))
         if body.get("complete"):
             run.complete, run.exit_code = True, body.get("exitcode")
-        return {}
+        return {"stopped": True} if run.is_asked_to_stop else {}
 
     def _Viewer(self, variables: Dict[str, Any]) -> Any:
         viewer = {

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import List
 
 import pytest
 from log_view import LogView
@@ -185,3 +186,90 @@ run.finish()
         timeout=60,  # each fork once took ten seconds
     )
     assert view.console() == "one\nline 0\nline 1\nline 2\n"
+
+
+def _sides(tmp_path: Path) -> List[LogView]:
+    return [LogView(path) for path in sorted(tmp_path.glob("wandb/offline-run-*/*.side-*"))]
+
+
+def test_a_child_whose_log_cannot_begin_at_first_loses_no_row(tmp_path: Path) -> None:
+    _run_script(
+        tmp_path,
+        """
+import os, resource, wandb
+run = wandb.init(mode="offline", settings={"silent": True, "console": "off"})
+child = os.fork()
+if child == 0:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    for n in range(3):
+        run.log({"n": n})
+    assert not [name for name in os.listdir(run.sync_dir) if "side" in name]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    run.log({"n": 3})
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+run.finish()
+""",
+    )
+    (side,) = _sides(tmp_path)
+    assert side.rows() == [{"n": n, "_step": n} for n in range(4)]
+
+
+def test_a_child_ends_its_part_only(tmp_path: Path) -> None:
+    view = _run_script(
+        tmp_path,
+        """
+import os, sys, wandb
+run = wandb.init(mode="offline", settings={"silent": True, "console": "off"})
+run.log({"a": 1})
+child = os.fork()
+if child == 0:
+    wandb.log({"child": 1})
+    wandb.finish()
+    assert wandb.run is None
+    sys.exit(0)  # through atexit, where there is nothing left to end
+assert os.waitpid(child, 0)[1] == 0
+child = os.fork()
+if child == 0:
+    run.log({"child": 2}, commit=False)
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+child = os.fork()
+if child == 0:
+    run.finish()  # of what it never recorded
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+run.log({"a": 2})
+run.finish()
+""",
+    )
+    assert [row["a"] for row in view.rows()] == [1, 2] and view.of("exit")[0].exit_code == 0
+    sides = _sides(tmp_path)
+    assert sorted(side.of("exit")[0].exit_code for side in sides) == [0, 3]
+    assert sorted(side.rows()[0]["child"] for side in sides) == [1, 2]
+    assert not any(side.of("summary") for side in sides)
+
+
+def test_children_of_a_run_that_records_nothing_record_nothing(tmp_path: Path) -> None:
+    code = """
+import os, threading, wandb
+run = wandb.init(mode="disabled")
+stop = threading.Event()
+def spam():
+    while not stop.is_set():
+        run.log({"x": 1})
+thread = threading.Thread(target=spam)
+thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        run.log({"x": 2})
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+thread.join()
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    assert not (tmp_path / "wandb").exists()

@@ -20,12 +20,12 @@ import yaml
 Tree = Dict[str, Any]
 Field = Tuple[Any, ...]  # keys and list indexes, from the top down
 
-PAIRS = ("AB", "BC", "DE", "AE", "BE", "CE")
+PAIRS = ("AB", "BC", "DE", "AE", "BE", "CE", "AF")
 EVERY = " ".join(PAIRS)
 SAME_LOG = "BC DE"
-OTHER_RECORDING = "AB AE BE CE"
-OTHER_CLIENT = "AE BE CE"
-OTHER_UPLOADER = "AB BC DE AE BE"  # but for CE, who are both ours
+OTHER_RECORDING = "AB AE BE CE AF"
+OTHER_CLIENT = "AE BE CE AF"
+OTHER_UPLOADER = "AB BC DE AE BE AF"  # but for CE, who are both ours
 NOTES = "config>_wandb>value"
 
 TOLD_ELSEWHERE = "<as config, summary, environment or console>"
@@ -222,21 +222,21 @@ DIFFERENCES: List[Difference] = [
     ),
     Difference(
         "config>model>value",
-        "AB BC AE BE",
+        "AB BC AE BE AF",
         only("kind"),
         "the real client mixes the dict that was replaced with its successor; run.config does not",
         ("replaced_dicts",),
     ),
     Difference(
         "summary>final",
-        "AB BC AE BE",
+        "AB BC AE BE AF",
         only("recall"),
         "the real client forgets what a dict holds when one key of it is set; run.summary does not",
         ("replaced_dicts",),
     ),
     Difference(
         "summary>loss",
-        "AB BC AE BE",
+        "AB BC AE BE AF",
         only("train"),
         "the real uploader remembers a replaced dict if it has sent it",
         ("replaced_dicts",),

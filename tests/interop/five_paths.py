@@ -1,4 +1,4 @@
-"""One script, five ways into the server: who records it, and who brings it there.
+"""One script, six ways into the server: who records it, and who brings it there.
 
     path  recorded by        uploaded by
     A     the real client    itself, online
@@ -6,6 +6,7 @@
     C     the real client    our syncer
     D     our SDK            the real `wandb sync`
     E     our SDK            our syncer
+    F     our SDK            its own syncer, online
 
 B and C upload copies of one run directory, and so do D and E.  Each path has a project of its own.
 
@@ -20,6 +21,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +31,9 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 from fixtures_server import TestServer
 
 SCRIPTS = Path(__file__).with_name("scripts")
-PATHS = "ABCDE"
+PATHS = "ABCDEF"
 ENTITY = "interop"
+ONLINE = {"online": "A", "ours-online": "F"}  # who records, and the path that it is
 RECORDED_PROJECT = "recorded"  # what the logs say; the syncers are told another
 SCRIPT_TIMEOUT_S = 300
 SYNC_TIMEOUT_S = 600
@@ -80,8 +83,8 @@ class FivePaths:
         jobs = [
             (script, by)
             for script in scripts
-            for by in ("online", "real", "ours")
-            if by == "ours" or script not in ONLY_OURS
+            for by in ("online", "real", "ours", "ours-online")
+            if by.startswith("ours") or script not in ONLY_OURS
         ]
         with ThreadPoolExecutor(self._n_at_once) as pool:
             recordings = list(pool.map(lambda job: self._record(*job), jobs))
@@ -103,6 +106,12 @@ class FivePaths:
         key = f"{path}/{script}"
         if key not in self._end_states:
             state = self._server.run(ENTITY, _project(path), script)
+            until_s = time.monotonic() + SYNC_TIMEOUT_S
+            while (
+                state["state"] == "running" and time.monotonic() < until_s
+            ):  # its syncer outlives the program
+                time.sleep(0.2)
+                state = self._server.run(ENTITY, _project(path), script)
             for name, file in state["files"].items():
                 file["text"] = self._file(f"/files/{ENTITY}/{_project(path)}/{script}/{name}")
             self._end_states[key] = state
@@ -115,14 +124,14 @@ class FivePaths:
         directory.mkdir(parents=True)
         environ = {
             **self._environ(directory),
-            "WANDB_MODE": "online" if by == "online" else "offline",
-            "WANDB_PROJECT": _project("A") if by == "online" else RECORDED_PROJECT,
+            "WANDB_MODE": "online" if by in ONLINE else "offline",
+            "WANDB_PROJECT": _project(ONLINE[by]) if by in ONLINE else RECORDED_PROJECT,
             "WANDB_ENTITY": ENTITY,
             "WANDB_RUN_ID": script,
             # How busy the machine is differs from one moment to the next; surroundings.py measures it.
             "WANDB_X_DISABLE_STATS": "true",
         }
-        python = sys.executable if by == "ours" else self._real_python
+        python = sys.executable if by.startswith("ours") else self._real_python
         done = subprocess.run(
             [python, str(SCRIPTS / f"{script}.py")],
             cwd=directory,

@@ -1,6 +1,6 @@
 """A script leaves the same run on the server, whoever records it and whoever uploads it.
 
-The paths are A to E of five_paths.py; what may differ stands in end_state.py and nowhere else.
+The paths are A to F of five_paths.py; what may differ stands in end_state.py and nowhere else.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def rows(state: Dict[str, Any]) -> List[Dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("path", "DE")
+@pytest.mark.parametrize("path", "DEF")
 def test_a_killed_run_of_ours_loses_nothing(five_paths: FivePaths, path: str) -> None:
     state = five_paths.end_state(path, KILLED)
     assert rows(state) == [

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from log_builder import LogBuilder, everything
+from log_builder import LogBuilder, everything, grow
 from simulated_server import Answer, Cut, SimulatedServer
 
 from wandb_sync import batching
@@ -229,26 +229,6 @@ def test_a_log_that_grows_between_interrupted_syncs_arrives_whole(
     clean = SimulatedServer()
     sync(clean, log)
     assert found == clean.run("all").state()
-
-
-def grow(log: LogBuilder, rng: random.Random) -> None:
-    kind = rng.randrange(9)
-    if kind < 3:
-        log.row(a=rng.random(), b=rng.randrange(100), text=rng.choice("xyz") * rng.randrange(200))
-    elif kind == 3:
-        log.output(
-            rng.choice(["line\n", "part", "\rover", "\x1b[Aup\n", "many\n" * 40]), after_s=rng.random()
-        )
-    elif kind == 4:
-        log.output("bad\n", error=True)
-    elif kind == 5:
-        log.stats(rng.random() * 100, cpu=rng.random())
-    elif kind == 6:
-        log.summary(best=rng.randrange(5))
-    elif kind == 7:
-        log.config(**{rng.choice("abc"): rng.randrange(5)})
-    else:
-        log.metric(rng.choice(["a", "b*"]), summary=rng.choice(["min", "mean,max", "none"]))
 
 
 def test_a_cut_connection_is_tried_again_and_nothing_doubles(tmp_path: Path) -> None:

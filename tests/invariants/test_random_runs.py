@@ -1,8 +1,8 @@
 """Whatever a program does with its runs, and whatever is done to it, the server ends as a naive model says.
 
 Hypothesis makes up programs: rows with and without steps, rows that wait, rows whose step goes back, config,
-summary, definitions; the process is killed, resumed, forked from, rewound; its disk is full for a while; what is
-there is synced in between, and the syncer killed.  A real process records, the real server is on the other side.
+summary, definitions; the process is killed, resumed, forked from, rewound; its disk is full for a while; what
+is there is synced in between, and the syncer killed.  A real process records, the server is the real one.
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ class Runs(RuleBasedStateMachine):
         return max((row["_step"] for row in LogView(self.log_path).rows()), default=self.first_step - 1)
 
     def forget_what_waited_in_memory(self) -> None:
-        """Nobody has promised the rows that came while the disk was full; those that are there are the first."""
+        """Nobody has promised the rows of a full disk; those of them that are there are the first."""
         assert self.process is not None
         self.process.wait(60)
         last = self.last_step_in_log()

@@ -37,7 +37,7 @@ MAX_RATIO = 1.0
 MAX_ROW_BYTES = 500  # of 10 scalars
 
 
-class _Recorder:
+class Recorder:
     """One child process that records."""
 
     def __init__(self, place: BenchPlace, name: str, kind: str, n_scalars: int) -> None:
@@ -61,7 +61,16 @@ class _Recorder:
 
     def block(self, n_calls: int) -> None:
         """Take a turn."""
-        self.blocks.append(self._ask(n_calls))
+        self.begin_block(n_calls)
+        self.end_block(n_calls)
+
+    def begin_block(self, n_calls: int) -> None:
+        """Begin a turn, beside others."""
+        self._say(n_calls)
+
+    def end_block(self, n_calls: int) -> None:
+        """Wait for the end of the turn."""
+        self.blocks.append(self._answer())
         self._n_calls += n_calls
 
     def cpu_us_per_call(self) -> float:
@@ -78,9 +87,16 @@ class _Recorder:
         return n_bytes / self._n_calls
 
     def _ask(self, what: object) -> Any:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        self._say(what)
+        return self._answer()
+
+    def _say(self, what: object) -> None:
+        assert self._process.stdin is not None
         self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
 
@@ -142,11 +158,11 @@ def _durability(place: BenchPlace, quick: bool) -> Table:
 def _measure(
     place: BenchPlace, kinds: Dict[str, str], n_scalars: int, n_calls: int, n_rounds: int
 ) -> Dict[str, _Figures]:
-    recorders: List[_Recorder] = []
+    recorders: List[Recorder] = []
     for name, kind in kinds.items():
         if name == REAL and place.real_python is None:
             continue
-        recorder = _Recorder(place, name, kind, n_scalars)
+        recorder = Recorder(place, name, kind, n_scalars)
         if recorder.is_open():
             recorders.append(recorder)
         else:

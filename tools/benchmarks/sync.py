@@ -135,7 +135,7 @@ def _sync(place: BenchPlace, written: Path, server_kind: str, command: List[str]
     work = place.directory()
     shutil.copytree(written / "wandb", work / "wandb", symlinks=True)
     paths = sorted(str(path) for path in (work / "wandb").glob("offline-run-*"))
-    server = _Server(place, server_kind)
+    server = Server(place, server_kind)
     try:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -169,7 +169,7 @@ def _sync(place: BenchPlace, written: Path, server_kind: str, command: List[str]
         shutil.rmtree(work)
 
 
-class _Server:
+class Server:
     """One of the two servers, as a child process."""
 
     def __init__(self, place: BenchPlace, kind: str) -> None:

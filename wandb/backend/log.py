@@ -22,7 +22,7 @@ from typing import Callable, Optional, Tuple
 
 from wandb.backend.backlog import Backlog, Loss
 from wandb.backend.base import Backend
-from wandb.backend.file_systems import may_hang
+from wandb.file_systems import may_hang
 from wandb.backend.interval_sync import IntervalSync
 from wandb.backend.writer_thread import WriterThread
 from wandb.errors import LogError, LogWriteError

@@ -6,7 +6,7 @@ that could be lost, locked or out of date.
 
 Rule 1: nothing here writes.
 Rule 2: a log is read from its end.  The recorder notes from time to time what the run has come to (RunState),
-        so that a log of gigabytes costs as much as its last quarter of a megabyte.  Logs of other clients
+        so that a log of gigabytes costs as much as its last 64 KiB.  Logs of other clients
         have no such notes; they are read whole.
 Rule 3: what cannot be read is passed over: a damaged log must not keep a job from starting.
 """
@@ -26,7 +26,7 @@ from wandb.transaction_log.parser import Parser, Record
 from wandb.transaction_log.reader import Reader
 
 FIRST_RECORDS = 10  # the run record is among them; after damage it may be missing
-LOOK_BACK_BYTES = 8 * BLOCK_BYTES  # at first; the notes are about that far apart
+LOOK_BACK_BYTES = 3 * BLOCK_BYTES  # at first; the notes are about that far apart
 MAYBE_ALIVE_S = 600.0  # a log that was written to so lately may have a writer on another host
 
 

@@ -144,14 +144,14 @@ def _fields(data: bytes) -> Iterator[Tuple[int, Any]]:
     """Yield (number, value): an int for a varint, bytes for all else."""
     at, end = 0, len(data)
     while at < end:
-        tag, at = _read_varint(data, at)
+        tag, at = (data[at], at + 1) if data[at] < 128 else _read_varint(data, at)
         kind = tag & 7
         if kind == VARINT:
             value, at = _read_varint(data, at)
             yield tag >> 3, value
             continue
         if kind == BYTES:
-            length, at = _read_varint(data, at)
+            length, at = (data[at], at + 1) if at < end and data[at] < 128 else _read_varint(data, at)
         elif kind in (FIXED64, FIXED32):
             length = 8 if kind == FIXED64 else 4
         else:

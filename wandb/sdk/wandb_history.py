@@ -32,7 +32,7 @@ from wandb.sdk.wandb_summary import SummaryState, Watched
 
 SUMMARY_EVERY_S = 30.0  # for wandb's own reader, should the process be killed: the price is 8 kB per 200 keys
 SUMMARY_BYTES = 65_536  # a larger summary is written less often, in proportion
-STATE_EVERY_BYTES = 256 * 1024  # of rows: what a requeued job has to read of the log
+STATE_EVERY_BYTES = 64 * 1024  # of rows: what a requeued job has to read of the log
 MAX_PLANNED_KEYS = 50_000  # of all plans together; rows with ever new keys must not grow us without end
 MAX_STATE_SHARE = 64  # ... or so many times what is written then, if that is more
 OWN_KEYS = ("_step", "_runtime", "_timestamp")

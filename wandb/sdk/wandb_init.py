@@ -214,6 +214,10 @@ def _open_run(
         _warn_of_what_is_not_recorded(settings)
         if not settings.silent and not settings.quiet:
             termlog(f"Run data is saved locally in {directory.path}")
+        if settings.mode in ("online", "run"):
+            from wandb.sdk.online import Online  # which starts a process, and needs more for it
+
+            run._go_online(Online(directory.log, settings, run._learn, guard.swallow))
     return run
 
 

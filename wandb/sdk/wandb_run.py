@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from time import time
 from typing import (
     Any,
@@ -21,6 +22,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    TYPE_CHECKING,
     Tuple,
     Type,
     Union,
@@ -47,6 +49,10 @@ from wandb.sdk.wandb_metric import Metric, parse_definition
 from wandb.sdk.wandb_settings import check
 from wandb.sdk.wandb_summary import Summary
 from wandb.term import termlog, termwarn
+
+if TYPE_CHECKING:
+    from wandb.live_file import News
+    from wandb.sdk.online import Online
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
 DEFAULT_ALERT_WAIT_S = 60.0  # as in wandb
@@ -205,6 +211,8 @@ class Run:
         self._closed = ""
         self._exit_code: Optional[int] = None
         self._late_files: Dict[str, bool] = {}
+        self._online: Optional[Online] = None
+        self._url = ""
 
     # ---- recording
 
@@ -399,6 +407,8 @@ class Run:
         self._on_finished(self)
         if not quiet and self._directory is not None and not self._is_side:
             self._print_end(self._directory.path)
+        if self._online is not None:
+            self._guarded("finish", self._online.finish, code in _PREEMPTED, bool(quiet))
         if failure is not None:
             raise failure
 
@@ -497,13 +507,29 @@ class Run:
     @property
     def url(self) -> Optional[str]:
         """The address of the run's page; None while no server is known to have it."""
-        return None
+        return self._url or None
 
-    project_url = sweep_url = url
+    @property
+    def project_url(self) -> Optional[str]:
+        """The address of the project's page; None as `url`."""
+        return self._url.rpartition("/runs/")[0] or None
+
+    @property
+    def sweep_url(self) -> Optional[str]:
+        """The address of the sweep's page; None as `url`, or without a sweep."""
+        return f"{self.project_url}/sweeps/{self.sweep_id}" if self._url and self.sweep_id else None
 
     def get_url(self) -> Optional[str]:
         """Return `url`."""
         return self.url
+
+    def get_project_url(self) -> Optional[str]:
+        """Return `project_url`."""
+        return self.project_url
+
+    def get_sweep_url(self) -> Optional[str]:
+        """Return `sweep_url`."""
+        return self.sweep_url
 
     @property
     def dir(self) -> str:
@@ -632,6 +658,19 @@ class Run:
             self.finish(exit_code)
         except LogWriteError as error:  # on_error="raise", and nobody left to raise it to
             self._guard.swallow("finish", error)
+        except KeyboardInterrupt:  # it ended the wait for the upload, and the process ends anyway
+            pass
+
+    def _go_online(self, online: Online) -> None:
+        self._online = online
+        self._guarded("init", online.start)
+
+    def _learn(self, news: News) -> None:
+        """Take over what the server calls the run, as far as the user has not said it."""
+        identity = self._identity
+        identity.entity = identity.entity or news.entity
+        identity.name = identity.name or news.name or None
+        self._url = news.url
 
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
@@ -642,6 +681,8 @@ class Run:
         if not self._closed:
             if self._observers is not None:
                 self._observers.forget()
+            if self._online is not None:
+                self._online.forget()
             self._backend.forget()
             self._join()
 
@@ -654,7 +695,9 @@ class Run:
         self._is_side = True
         self._exit_hooks = self._observers = None
         self._late_files = {}
-        self._backend = SideBackend(self._open_side, self._watch_side)
+        raises = self._settings.on_error == "raise"
+        failed = None if raises else partial(self._guard.swallow, "log")
+        self._backend = SideBackend(self._open_side, self._watch_side, failed)
         before = self._history
         self._history = History(
             self._backend,
@@ -790,7 +833,7 @@ class Run:
         self._used("finish")
         append = self._backend.append
         if self._is_side:  # what the run is in the end, its main log says
-            has_begun = not isinstance(self._backend, SideBackend) or self._backend.is_open
+            has_begun = not isinstance(self._backend, SideBackend) or self._backend.has_records
             return [lambda: append(records.exit_(exit_code, runtime_s))] if has_begun else []
         return [
             lambda: append(records.telemetry(self._telemetry)),
@@ -823,6 +866,8 @@ class Run:
                 termlog(line)
         if not os.path.exists(path):
             termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")
+            return
+        if self._online is not None:
             return
         termlog("You can sync this run to the cloud by running:")
         termlog(f"wandb sync {path}")

@@ -183,7 +183,6 @@ ACCEPTED_ONLY: Dict[str, Tuple[str, object]] = {
     "disable_job_creation": ("bool", True),
     "docker": ("Optional[str]", None),
     "error_reporting": ("bool", False),
-    "finish_timeout": ("float", 0.0),
     "finish_timeout_raises": ("bool", False),
     "heartbeat_seconds": ("int", 30),
     "identity_token_file": ("Optional[str]", None),
@@ -201,7 +200,6 @@ ACCEPTED_ONLY: Dict[str, Tuple[str, object]] = {
     "show_colors": ("Optional[bool]", None),
     "show_emoji": ("Optional[bool]", None),
     "start_method": ("Optional[str]", None),
-    "stop_fn": ("Optional[Any]", None),
     "stop_on_fatal_error": ("bool", False),
     "summary_timeout": ("int", 60),
     "summary_warnings": ("int", 5),
@@ -408,7 +406,11 @@ class Settings:
     show_warnings: bool = True
     show_errors: bool = True
     init_timeout: float = 90.0
-    """Seconds."""
+    """Seconds that `init()` may wait for the server; it never waits longer than five, and then goes on."""
+    finish_timeout: float = 0.0
+    """Seconds that `finish()` may wait for the upload; 0 for as long as it takes.  The upload goes on."""
+    stop_fn: Optional[Any] = None
+    """Called when somebody asks the server to stop the run; None interrupts the main thread, as Ctrl-C."""
     login_timeout: Optional[float] = None
     """Seconds."""
     x_cli_only_mode: bool = False

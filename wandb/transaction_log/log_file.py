@@ -39,6 +39,11 @@ def on_disk(path: PathLike) -> str:
     return name
 
 
+def is_there(path: PathLike) -> bool:
+    """Return whether there is a log, in either form."""
+    return os.path.exists(on_disk(path))
+
+
 def status(path: PathLike) -> os.stat_result:
     """Return what the system says of the file that holds a log now.
 

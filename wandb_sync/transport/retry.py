@@ -42,6 +42,7 @@ class Retry:
         *,
         deadline_s: float = DEADLINE_S,
         tell: Tell = lambda request, error, wait_s: None,
+        tell_after_s: float = TELL_AFTER_S,
         stop: Optional[threading.Event] = None,
         sleep: Optional[Callable[[float], None]] = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -51,13 +52,14 @@ class Retry:
 
         Args:
             deadline_s: How long one request may take with all its tries.
-            tell: Called before a wait, once waiting has taken five seconds; gets the wait in seconds.
+            tell: Called before a wait, once waiting takes `tell_after_s`; gets the wait in seconds.
             stop: Ends waits at once when set; the error in hand goes up.
             sleep, monotonic, uniform: For tests.
         """
         self._inner = inner
         self._deadline_s = deadline_s
         self._tell = tell
+        self._tell_after_s = tell_after_s
         self._stop = stop or threading.Event()
         self._sleep = sleep or self._wait
         self._monotonic = monotonic
@@ -97,7 +99,7 @@ class Retry:
 
         def tell(state: tenacity.RetryCallState) -> None:
             next_s = state.upcoming_sleep or 0.0
-            if self._monotonic() - started_s + next_s >= TELL_AFTER_S:
+            if self._monotonic() - started_s + next_s >= self._tell_after_s:
                 self._tell(request, _error(state), next_s)
 
         retrying = tenacity.Retrying(

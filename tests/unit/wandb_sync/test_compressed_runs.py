@@ -11,7 +11,7 @@ from log_builder import LogBuilder, everything
 from simulated_server import Cut, SimulatedServer
 
 from wandb.transaction_log.compaction import compress, decompress
-from wandb_sync import run_sync
+from wandb_sync import batching
 from wandb_sync.clean import removable
 from wandb_sync.discover import discover
 from wandb_sync.run_sync import RunOptions, Status
@@ -49,7 +49,7 @@ def test_the_server_gets_the_same_and_a_second_sync_sends_nothing(tmp_path: Path
 
 
 def test_a_checkpoint_stays_valid(tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_sync, "BATCH_BYTES", 3000)
+    monkeypatch.setattr(batching, "BATCH_BYTES", 3000)
     log = everything(tmp_path, n_rows=200)
     server = SimulatedServer()
     server.fail = lambda operation, n: Cut.AFTER if operation == "file_stream" and n >= 4 else None

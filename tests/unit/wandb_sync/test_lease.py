@@ -209,3 +209,17 @@ def test_this_process_is_alive_and_one_that_ended_is_dead() -> None:
     assert life_of(here._replace(pid=dead_pid(), start_ticks=1)) is Life.DEAD
     assert life_of(here._replace(host="elsewhere")) is Life.UNKNOWN
     assert life_of(here._replace(pid=0)) is Life.UNKNOWN
+
+
+def test_a_lease_whose_directory_was_moved_under_its_holder_is_free_for_him(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    held = Lease(tmp_path / "a" / "lease", sleep=no_sleep)
+    held.acquire()
+    (tmp_path / "a").rename(tmp_path / "b")
+    again = Lease(tmp_path / "b" / "lease", sleep=no_sleep)
+    with pytest.raises(LeaseHeld):
+        again.acquire()
+    held.release()
+    with again:
+        assert (tmp_path / "b" / "lease").exists()
+    assert not (tmp_path / "b" / "lease").exists()

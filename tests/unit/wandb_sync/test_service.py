@@ -17,9 +17,10 @@ from log_builder import STARTED_S, LogBuilder, everything
 from simulated_server import Answer, Cut, SimulatedServer
 
 from wandb.errors import UsageError
+from wandb.internal.environment import writer_identity
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, segments, service as service_module, visits
+from wandb_sync import batching, run_sync, segments, visits, watch as watch_module
 from wandb_sync.checkpoint import Destination
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
@@ -34,9 +35,8 @@ Events = List[Tuple[str, Mapping[str, Any]]]
 
 def sync(server: SimulatedServer, *paths: Path, events: Any = None, **options: Any) -> Report:
     emit = (lambda name, fields: events.append((name, fields))) if events is not None else (lambda n, f: None)
-    service_options = {
-        k: options.pop(k) for k in ("selection", "parallel", "live", "watch", "stop") if k in options
-    }
+    names = ("selection", "parallel", "live", "watch", "stop", "poll_s", "patience_s")
+    service_options = {name: options.pop(name) for name in names if name in options}
     service = Service(server, server.base_url, RunOptions(**options), emit=emit, **service_options)
     return service.run([str(path) for path in paths])
 
@@ -520,8 +520,8 @@ def test_a_resumed_run_that_is_interrupted_continues_by_its_own_count(
 def test_a_watch_lets_the_segment_that_comes_later_have_the_last_word(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("VISIT_EVERY_S", "LOOK_EVERY_S"):
-        monkeypatch.setattr(service_module, name, 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     first = LogBuilder(tmp_path / "w", directory="offline-run-1-abc").rows(
         3
     )  # by a process we know nothing of
@@ -815,7 +815,7 @@ def test_a_stop_lets_the_post_under_way_be_acknowledged_and_kept_and_sends_no_ot
 def test_a_live_run_is_followed_until_it_ends(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
     log = LogBuilder(tmp_path / "w").rows(1)
     finished = LogBuilder(tmp_path / "w", "other").rows(2).exit(0)
 
@@ -838,8 +838,8 @@ def test_a_live_run_is_followed_until_it_ends(
 def test_watching_finds_runs_that_begin_later(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
-    monkeypatch.setattr(service_module, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     LogBuilder(tmp_path / "w", "first").rows(1).exit(0)
     stop = threading.Event()
 
@@ -862,8 +862,8 @@ def test_watching_finds_runs_that_begin_later(
 def test_watching_waits_for_a_directory_and_outlives_it(
     server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "VISIT_EVERY_S", 0.05)
-    monkeypatch.setattr(service_module, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
+    monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.05)
     stop = threading.Event()
     events: Events = []
 
@@ -912,3 +912,116 @@ def test_the_log_is_read_from_the_checkpoint_on_and_not_from_its_begin(
     log.rows(1).exit(0)
     sync(server, log.directory)
     assert offsets.count(0) == 1 and end in offsets  # the one from 0 reads the first records: whose run it is
+
+
+class Following:
+    """A sync that follows, in a thread, until told to stop."""
+
+    def __init__(self, server: SimulatedServer, *paths: Path, **options: Any) -> None:
+        self.events: Events = []
+        self.stop = threading.Event()
+        arguments = {"events": self.events, "stop": self.stop, **options}
+        self._thread = threading.Thread(target=sync, args=(server, *paths), kwargs=arguments)
+
+    def __enter__(self) -> "Following":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stop.set()
+        self._thread.join()
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        end_s = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end_s, self.events
+            time.sleep(0.01)
+
+    def told(self, name: str) -> List[Mapping[str, Any]]:
+        return [fields for event, fields in self.events if event == name]
+
+
+def alive(parent: Path, run_id: str = "abc") -> LogBuilder:
+    return LogBuilder(parent, run_id, writer=writer_identity())
+
+
+def test_a_silent_run_has_a_heartbeat_and_hears_a_wish_to_stop_once(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.02)
+    monkeypatch.setattr(run_sync, "HEARTBEAT_S", 0.05)
+    log = alive(tmp_path).rows(1)
+    with Following(server, log.directory, live=True) as following:
+        following.until(lambda: server.bodies.count({}) > 2)
+        server.run("abc").is_asked_to_stop = True
+        following.until(lambda: following.told("stop_asked"))
+        n_beats = server.bodies.count({})
+        following.until(lambda: server.bodies.count({}) > n_beats + 2)
+    assert len(following.told("stop_asked")) == 1
+
+
+def test_a_followed_log_that_does_not_grow_costs_no_request_and_no_checkpoint(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.02)
+    log = alive(tmp_path).rows(1)
+    with Following(server, log.directory, live=True) as following:
+        following.until(lambda: following.told("progress"))
+        following.until(lambda: list(log.directory.glob("*.checkpoint")))
+        (checkpoint,) = log.directory.glob("*.checkpoint")
+        before = (len(server.requests), checkpoint.stat().st_mtime_ns)
+        time.sleep(0.3)
+        assert (len(server.requests), checkpoint.stat().st_mtime_ns) == before
+
+
+def test_a_followed_run_that_fails_for_a_while_is_tried_again_and_the_others_go_on(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "RETRY_EVERY_S", (0.02, 0.05))
+    is_down = threading.Event()
+    is_down.set()
+
+    def fail(operation: str, n: int) -> Any:
+        is_bad = operation == "UpsertBucket" and server.bodies[-1]["variables"]["name"] == "bad"
+        return Answer(503) if is_bad and is_down.is_set() else None
+
+    def complete() -> List[str]:
+        return sorted(run.name for run in server.runs.values() if run.complete)
+
+    server.fail = fail
+    alive(tmp_path / "w", "bad").rows(2).exit(0)
+    good = alive(tmp_path / "w", "good").rows(2)
+    with Following(server, tmp_path / "w", watch=True, parallel=1, poll_s=0.02) as following:
+        following.until(lambda: following.told("waiting") and server.runs)
+        good.rows(1).exit(0)
+        following.until(complete)
+        assert complete() == ["good"]
+        is_down.clear()
+        following.until(lambda: complete() == ["bad", "good"])
+    assert len(server.run("bad").history) == 2
+    told, *_ = following.told("waiting")
+    assert "503" in told["error"] and "-bad/" in told["log"]
+
+
+def test_patience_with_a_followed_run_ends(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "RETRY_EVERY_S", (0.02, 0.05))
+    server.fail = lambda request, n: Answer(503)
+    log = LogBuilder(tmp_path).rows(1).exit(0)
+    report = sync(server, log.directory, live=True, patience_s=0.3)
+    assert report.exit_code == 5 and len(server.requests) > 2
+
+
+def test_more_runs_are_followed_than_logs_are_held_open(
+    server: SimulatedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "MAX_OPEN", 2)
+    logs = [alive(tmp_path / "w", name).rows(1) for name in "abcdef"]
+    with Following(server, tmp_path / "w", live=True, poll_s=0.02) as following:
+        following.until(lambda: len(server.runs) == 6 and all(r.history for r in server.runs.values()))
+        following.until(lambda: len(list(tmp_path.rglob("*.lease"))) <= 3)
+        for log in logs:
+            log.rows(1).exit(0)
+        following.until(lambda: all(run.complete for run in server.runs.values()))
+    assert {len(run.history) for run in server.runs.values()} == {2}

@@ -397,3 +397,16 @@ def test_a_restored_session_needs_the_log_from_its_offset_only(tmp_path: Path) -
 def test_a_state_of_another_version_is_refused() -> None:
     with pytest.raises(SyncError):
         Session.restore({"version": 99}, Target())
+
+
+def test_an_answer_may_ask_the_run_to_stop(tmp_path: Path) -> None:
+    server = SimulatedServer()
+    session = Session(Target())
+    for record in read_records(LogBuilder(tmp_path).rows(1).path):
+        session.add(record.payload, record.end)
+    drive(session.open(), server)
+    drive(session.flush(), server)
+    assert not session.is_asked_to_stop
+    server.run("abc").is_asked_to_stop = True
+    drive(session.keep_alive(), server)
+    assert session.is_asked_to_stop and server.bodies[-1] == {}

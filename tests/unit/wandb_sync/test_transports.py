@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import socket
 import ssl
@@ -28,8 +29,10 @@ from wandb_sync.transport.base import FileBody, Request, Response, Transport, ch
 from wandb_sync.transport.dry_run import DryRun
 from wandb_sync.transport.http import BUNDLE_VARIABLES, HttpTransport
 from wandb_sync.transport.retry import CONFLICT_TRIES, Retry
+from wandb_sync.transport.shared import Shared, place_for
 from wandb_sync.transport.stoppable import Stoppable
-from wandb_sync.transport.throttle import Throttle
+from wandb_sync.transport.throttle import N_SHARED, Pace, Throttle
+from wandb_sync.units import Timetable
 
 
 @pytest.fixture(params=["simulated", "http", "stacked"])
@@ -586,3 +589,154 @@ def test_a_good_answer_passes_and_nothing_else_does() -> None:
     assert checked(REQUEST, Response(204), 0.0).status == 204
     with pytest.raises(RejectedError):
         checked(REQUEST, Response(304), 0.0)
+
+
+# ---- budgets that processes share
+
+
+@pytest.fixture
+def budget(tmp_path: Path) -> Path:
+    return tmp_path / "a.budget"
+
+
+def test_two_throttles_of_one_budget_send_no_more_than_one(budget: Path) -> None:
+    clock = _Clock()
+    both = [
+        Throttle(
+            _Flaky(),
+            requests_per_s=2.0,
+            burst=1,
+            shared=Shared(budget, N_SHARED),
+            sleep=clock.sleep,
+            monotonic=clock.monotonic,
+        )
+        for _ in range(2)
+    ]
+    for n in range(9):
+        both[n % 2].send(REQUEST)
+    assert sum(clock.waits) == pytest.approx(4.0)
+
+
+def test_what_the_server_says_to_one_process_holds_for_all(budget: Path) -> None:
+    clock = _Clock()
+    flaky = _Flaky(TransientError("slow down", retry_after_s=7.0, status=429))
+    first, second = (
+        Throttle(one, shared=Shared(budget, N_SHARED), sleep=clock.sleep, monotonic=clock.monotonic)
+        for one in (flaky, _Flaky())
+    )
+    with pytest.raises(TransientError):
+        first.send(REQUEST)
+    second.send(REQUEST)
+    assert clock.waits == [7]
+
+
+def test_a_budget_of_a_time_before_the_last_start_of_the_host_holds_nobody(budget: Path) -> None:
+    clock = _Clock()
+    shared = Shared(budget, N_SHARED)
+    with shared.held() as numbers:
+        numbers[:] = [1e9] * N_SHARED
+    throttle = Throttle(
+        _Flaky(), requests_per_s=1.0, shared=shared, sleep=clock.sleep, monotonic=clock.monotonic
+    )
+    throttle.send(REQUEST)
+    assert sum(clock.waits) == 0
+
+
+def test_a_budget_that_nobody_can_lock_or_read_harms_nothing(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "no" / "such" / "place", None):
+        with Shared(path, 1).held() as numbers:
+            assert numbers == [0.0]
+    (tmp_path / "short").write_bytes(b"abc")
+    with Shared(tmp_path / "short", 2).held() as numbers:
+        numbers[0] += 5
+    with Shared(tmp_path / "short", 2).held() as numbers:
+        assert numbers == [5.0, 0.0]
+
+
+def test_the_place_of_a_budget_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    place = place_for("http://a")
+    assert place is not None and place != place_for("http://b") and place == place_for("http://a")
+    assert place.parent.stat().st_mode & 0o077 == 0
+    place.parent.chmod(0o777)
+    assert place_for("http://a") is None
+
+
+def test_bytes_are_held_to_their_rate_by_all_processes_together(budget: Path) -> None:
+    clock = _Clock()
+    both = [
+        Pace(
+            lambda at: 1000.0,
+            shared=Shared(budget, N_SHARED),
+            sleep=clock.sleep,
+            monotonic=clock.monotonic,
+        )
+        for _ in range(2)
+    ]
+    left, n = 10_000, 0
+    while left:
+        left -= both[n % 2].piece(left)
+        n += 1
+    assert sum(clock.waits) == pytest.approx(10, abs=0.6) and n > 10
+
+
+def test_a_rate_changes_with_the_time_of_the_day() -> None:
+    clock = _Clock()
+    hours = iter((8, 8, 23, 23))
+    pace = Pace(
+        Timetable("08:00,1k 22:00,off").bytes_per_s,
+        sleep=clock.sleep,
+        monotonic=clock.monotonic,
+        local_time=lambda: datetime.datetime(2026, 1, 5, next(hours)),
+    )
+    assert [pace.piece(100_000) for _ in range(4)] == [512, 512, 100_000, 100_000]
+
+
+def test_a_body_is_whole_however_slowly_it_goes() -> None:
+    server = SimulatedServer()
+    pieces: List[int] = []
+
+    def pace(wanted: int) -> int:
+        pieces.append(min(wanted, 7))
+        return pieces[-1]
+
+    with server.listen() as base_url:
+        http = HttpTransport(base_url, API_KEY, pace=pace)
+        http.send(protocol.server_features())
+        http.close()
+    assert sum(pieces) == server.n_bytes_received and len(pieces) > 3
+    assert server.requests == ["ServerFeaturesQuery"]
+
+
+def test_after_a_server_was_given_up_each_request_is_tried_once_until_it_answers() -> None:
+    clock = _Clock()
+    down = [TransientError("down", status=503) for _ in range(100)]
+    flaky = _Flaky(*down)
+    retry = Retry(flaky, deadline_s=30.0, sleep=clock.sleep, monotonic=clock.monotonic)
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            retry.send(REQUEST)
+    n_first = len(down) - len(flaky.errors) - 2
+    assert n_first > 2
+    flaky.errors.clear()
+    retry.send(REQUEST)
+    flaky.errors.append(TransientError("again", status=503))
+    retry.send(REQUEST)  # tried again: the server is there
+
+
+def test_posts_are_as_large_as_the_server_and_the_link_take() -> None:
+    from wandb_sync.batching import BATCH_BYTES, SMALLEST_BATCH_BYTES, BatchSize
+
+    size = BatchSize()
+    size.took(10 << 20, 100.0)
+    assert size.n_bytes == 1 << 20
+    size.took(1 << 20, 1.0)
+    assert size.n_bytes == 2 << 20
+    for _ in range(9):
+        size.took(size.n_bytes, 0.1)
+    assert size.n_bytes == BATCH_BYTES
+    size.too_large()
+    size.took(size.n_bytes, 0.1)
+    assert size.n_bytes == BATCH_BYTES // 4
+    size.took(size.n_bytes, 1e6)
+    assert size.n_bytes == SMALLEST_BATCH_BYTES and not size.can_shrink

@@ -1,7 +1,11 @@
-"""Writes logs: write_runs.py N_RUNS N_ROWS; each row has 10 scalars.  The runs are below ./wandb."""
+"""Writes logs: write_runs.py N_RUNS N_ROWS [cut]; each row has 10 scalars.  The runs are below ./wandb.
+
+With "cut" they have no end, as if the process was killed.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 
@@ -16,6 +20,8 @@ def main() -> None:
         run = wandb.init(project="bench", mode="offline", id=f"bench{number}", settings=settings)
         for _ in range(n_rows):
             run.log({f"m/{key}": random.random() * 10 for key in range(10)})
+        if sys.argv[3:] == ["cut"]:
+            os._exit(0)
         run.finish()
 
 

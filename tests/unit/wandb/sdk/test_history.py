@@ -122,15 +122,15 @@ def test_an_interrupt_in_the_midst_of_a_row_leaves_its_step_to_it(rec, options) 
     assert len(set(steps)) == 3
 
 
-def test_what_the_run_has_come_to_is_noted_every_quarter_of_a_megabyte(rec) -> None:
+def test_what_the_run_has_come_to_is_noted_every_64_KiB(rec) -> None:
     for number in range(4000):
         rec.log({f"k{i}": number + i / 7 for i in range(10)})
     sizes = [0]
     for record in rec.backend.records:
         sizes.append(0) if b"\xca\x3e" in record[:16] else sizes.__setitem__(-1, sizes[-1] + len(record))
     states = [footer.state for footer in LogView(rec.backend.records).of("footer")]
-    assert 2 <= len(states) <= 8 and all(state.next_step == state.lines.history for state in states)
-    assert max(sizes) < 1.5 * 256 * 1024
+    assert 16 <= len(states) <= 32 and all(state.next_step == state.lines.history for state in states)
+    assert max(sizes) < 1.5 * 64 * 1024
 
 
 def test_a_step_that_goes_back_is_dropped_with_a_warning(rec) -> None:

@@ -1,7 +1,8 @@
-"""Whether the file system of a path may stop to answer: then nobody can interrupt a write to it.
+"""Whether the file system of a path is this machine's own: asked by whoever writes there, and by who watches.
 
-A hard-mounted NFS whose server is gone holds write(2) until it comes back, be it for days.  A local disk
-either answers or fails.
+A hard-mounted NFS whose server is gone holds write(2) until it comes back, be it for days; a local disk
+either answers or fails.  And what other hosts change on a remote file system, the kernel here tells nobody:
+inotify is silent.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _REMOTE = frozenset(
 
 def may_hang(path: str, mounts: str = MOUNTS) -> bool:
     """Return whether `path` is on a network or cluster file system, or one that another process runs.
+
+    There a write may not return, and inotify does not see what others change.
 
     Takes some 0.1 ms.  Where the kernel does not list the mounts (not Linux), the answer is no.
     """

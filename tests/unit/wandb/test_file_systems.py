@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wandb.backend.file_systems import file_system_type, may_hang
+from wandb.file_systems import file_system_type, may_hang
 
 MOUNTS = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
