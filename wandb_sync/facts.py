@@ -9,7 +9,9 @@ Rule: config and summary are those that `wandb sync` would bring to the server; 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import time
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -19,13 +21,16 @@ from google.protobuf.message import DecodeError
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.format import BLOCK_BYTES
 from wandb.transaction_log.parser import Record
+from wandb.transaction_log.reader import Reader
 from wandb_sync.backwards import events_from, last_note
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.json_tree import Tree, row_tree
 from wandb_sync.metrics import Metrics
 from wandb_sync.run_config import RunConfig
-from wandb_sync.segments import Segment
+from wandb_sync.join import Part, join
+from wandb_sync.segments import Segment, run_record
 from wandb_sync.session import OUR_PRODUCER
+from wandb_sync.sides import Side, sides_of, zero_s
 from wandb_sync.summary import Summary
 
 RUNNING = "running"  # its process lives, or the log has changed lately
@@ -33,6 +38,7 @@ FINISHED = "finished"  # exit code 0
 CRASHED = "crashed"  # another exit code
 KILLED = "killed"  # by a signal: without a last word, or with an exit code that says so
 
+_OF_THE_RUN = ("header", "run", "exit", "footer", "preempting", "environment")
 _SIGNALLED = range(129, 160)  # 128 + the number of a signal
 _HEAD_BYTES = 2 * BLOCK_BYTES  # what is said at the begin: run, environment
 # What a note says of the run instead of its first record; see RunState.run.
@@ -102,15 +108,23 @@ class Facts:
         numbers = [float(value) for value in said if isinstance(value, (int, float))]
         return max(numbers, default=None)
 
-    def take(self, payload: bytes) -> None:
-        """Take a record; what cannot be read is passed over."""
+    def take(self, payload: bytes, side: str = "") -> None:
+        """Take a record; what cannot be read is passed over.
+
+        Args:
+            side: The id of the side log it is from; such a record says nothing of the run as a whole.
+        """
         record = pb.Record()
         try:
             record.ParseFromString(payload)
             kind = record.WhichOneof("record_type")
             method = getattr(self, f"_take_{kind}", None)
-            if method is not None:
-                method(getattr(record, str(kind)))
+            if method is None or (side and kind in _OF_THE_RUN):
+                return
+            last_step = self.last_step
+            method(getattr(record, str(kind)))
+            if side and last_step is not None and self.last_step is not None:
+                self.last_step = max(last_step, self.last_step)  # each process has steps of its own
         except (DecodeError, ValueError, TypeError, OverflowError, RecursionError):
             pass
 
@@ -219,8 +233,12 @@ def facts_of(segments: Sequence[Segment]) -> Facts:
     says_all = last.first.is_ours and (len(segments) == 1 or bool(last.first.previous))
     for segment in [last] if says_all else segments:
         path = segment.log.path
-        note, note_end = last_note(path, segment.read_until) if segment.first.is_ours else (None, 0)
-        if note is None:
+        sides = sides_of(segments, segments.index(segment))
+        may_have_note = segment.first.is_ours and not sides  # it knows nothing of other processes
+        note, note_end = last_note(path, segment.read_until) if may_have_note else (None, 0)
+        if sides:
+            _take_all(facts, segment, sides)
+        elif note is None:
             for event in events_from(path, 0, segment.read_until):
                 if isinstance(event, Record):
                     facts.take(event.payload)
@@ -237,6 +255,20 @@ def facts_of(segments: Sequence[Segment]) -> Facts:
     if state_of(last, facts) != RUNNING:
         facts.end_row()
     return facts
+
+
+def _take_all(facts: Facts, segment: Segment, sides: Sequence[Side]) -> None:
+    """Take the records of a log and of its side logs, in order of time."""
+    with contextlib.ExitStack() as stack:
+        run = run_record(segment.log.path)
+        main = stack.enter_context(Reader(segment.log.path))
+        parts = [Part(main, zero_s(run) if run is not None else 0.0, limit=segment.read_until)]
+        for side in sides:
+            reader = stack.enter_context(Reader(side.path))
+            parts.append(Part(reader, zero_s(side.run), id=side.run.writer.id))
+        for part, event in join(parts, math.inf):
+            if isinstance(event, Record):
+                facts.take(event.payload, part.id)
 
 
 def state_of(last: Segment, facts: Facts, now_s: Optional[float] = None) -> str:

@@ -15,7 +15,9 @@ Rule 4: what cannot be read is a Loss among the records, and is counted in `dama
 from __future__ import annotations
 
 import bisect
+import contextlib
 import heapq
+import math
 import re
 import time
 from collections import deque
@@ -30,8 +32,10 @@ from wandb_sync.backwards import Weight, events_from, log_size, start_of_last, s
 from wandb_sync.console import STDERR, STDOUT, Console, Line
 from wandb_sync.facts import Facts, facts_of, state_of
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, POLL_EVERY_S, has_ended
+from wandb_sync.join import Part, join
 from wandb_sync.run_lookup import Found
 from wandb_sync.segments import Segment, first_run, run_of
+from wandb_sync.sides import Side, sides_of, zero_s
 from wandb_sync.typed_records import (
     SEGMENT_MISSING,
     ConsoleLine,
@@ -41,6 +45,7 @@ from wandb_sync.typed_records import (
     GivenUp,
     Loss,
     Row,
+    RunInfo,
     TypedRecord,
 )
 
@@ -260,7 +265,8 @@ class RecordedRun:
         self, keys: Optional[Sequence[str]], last: Optional[int], first: Optional[int], to: Optional[int]
     ) -> Iterator[Row]:
         pick = keys_picker(keys) if keys is not None else None
-        may_stop = self._policy == "drop" and len(self.segments) == 1  # else smaller steps may follow
+        # Else smaller steps may follow.
+        may_stop = self._policy == "drop" and len(self.segments) == 1 and not sides_of(self.segments, 0)
         for record in self.records(last=last, step_from=first):
             if not isinstance(record, Row) or (first is not None and record.step < first):
                 continue
@@ -286,7 +292,9 @@ class RecordedRun:
             elif last is not None:
                 begins[number], n = start_of_last(segment.log.path, last, weight, segment.read_until)
                 last -= n
-            if step_from is not None and begins.get(number, 0) >= 0:
+            if begins.get(number, 0) >= 0 and sides_of(self.segments, number):
+                begins[number] = 0  # what the processes have written lies side by side
+            elif step_from is not None and begins.get(number, 0) >= 0:
                 step = step_from - self._starting_step(number)
                 begin = start_of_step(segment.log.path, step, segment.read_until)
                 begins[number] = max(begin, begins.get(number, 0))
@@ -311,32 +319,61 @@ class RecordedRun:
             yield Loss(segment.read_until - size, SEGMENT_MISSING, size, path)
 
     def _decoded(self, number: int, begin: int, decoder: Decoder) -> Iterator[TypedRecord]:
+        """Yield what the segment's log says from `begin` on, and its side logs, in order of time."""
         segment = self.segments[number]
         is_followed = self._follow and number == len(self.segments) - 1
         is_inside = begin == 0
         has_exit = False
-        with Reader(segment.log.path, begin) as reader:
+        sides: Dict[str, _ReadSide] = {}
+        with contextlib.ExitStack() as stack:
+            reader = stack.enter_context(Reader(segment.log.path, begin))
+            main = Part(reader, self._zero_s(segment), limit=segment.read_until)
             while True:
+                for found in sides_of(self.segments, number):
+                    side_id = found.run.writer.id
+                    if side_id not in sides:
+                        part = Part(stack.enter_context(Reader(found.path)), zero_s(found.run), id=side_id)
+                        sides[side_id] = _ReadSide(found, part, decoder.starting_step)
                 # Asked before what is there is read: what a process has written last is read too.
                 may_end = not is_followed or has_exit or self._has_ended(segment)
-                for event in reader.events():
-                    if 0 < segment.read_until < event.end:
-                        return
-                    if isinstance(event, Record):
-                        is_inside = True
-                        for record in decoder.decode(event.payload, event.offset):
+                may_end = may_end and (not is_followed or all(side.has_ended() for side in sides.values()))
+                for part, event in join([main, *(side.part for side in sides.values())], math.inf):
+                    its = sides[part.id].decoder if part.id else decoder
+                    if not isinstance(event, Record):
+                        # At first it may be the rest of a record that is whole.
+                        if is_inside or part.id or event.reason != NO_BEGINNING:
+                            yield Loss(event.n_bytes, event.reason, event.offset, its.log)
+                        continue
+                    is_inside = is_inside or not part.id
+                    for record in its.decode(event.payload, event.offset):
+                        if not part.id:
                             has_exit = has_exit or isinstance(record, Exit)
-                            yield record
-                    elif is_inside or event.reason != NO_BEGINNING:  # else the rest of a whole record
-                        yield Loss(event.n_bytes, event.reason, event.offset, decoder.log)
+                        elif isinstance(record, Exit):
+                            sides[part.id].has_exit = True
+                            continue  # says nothing of the run
+                        elif isinstance(record, RunInfo):
+                            continue
+                        yield record
                 if may_end:
                     break
-                if not has_exit:
+                if not has_exit or sides:
                     self.wait(self.poll_every_s)
-            self.tail_bytes = reader.tail_bytes
-            loss = reader.loss_at_end() if has_exit or self._has_ended(segment) else None
-            if loss is not None:
-                yield Loss(loss.n_bytes, loss.reason, loss.offset, decoder.log)
+            if reader.at_end:
+                self.tail_bytes = reader.tail_bytes
+            if not (has_exit or self._has_ended(segment)):
+                return
+            for part, its in [(main, decoder), *((side.part, side.decoder) for side in sides.values())]:
+                loss = part.reader.loss_at_end() if part.reader.at_end else None
+                if loss is not None:
+                    yield Loss(loss.n_bytes, loss.reason, loss.offset, its.log)
+            for its in [side.decoder for side in sides.values()]:
+                row = its.pending()
+                if row is not None:
+                    yield row
+
+    def _zero_s(self, segment: Segment) -> float:
+        run = self._first_run(segment)
+        return zero_s(run) if run is not None else 0.0
 
     def _is_wanted(self, row: Row, number: int, gone: _Rewinds) -> bool:
         if row.is_late and self._policy == "drop":
@@ -401,6 +438,22 @@ class RecordedRun:
         return True
 
 
+class _ReadSide:
+    """A side log while it is read."""
+
+    def __init__(self, side: Side, part: Part, starting_step: int) -> None:
+        self.side = side
+        self.part = part
+        writer = side.run.writer
+        self.decoder = Decoder(str(side.path), starting_step, writer.id, writer.label)
+        self.has_exit = False
+
+    def has_ended(self) -> bool:
+        """Whether nobody writes to it any more."""
+        ended = has_ended(self.side.path, self.side.run, ASSUME_DEAD_AFTER_S, time.time())
+        return self.has_exit or ended
+
+
 Position = Tuple[int, int]  # number of the segment, offset in it
 
 
@@ -442,9 +495,10 @@ def _lines_of(records: Iterable[TypedRecord]) -> Iterator[ConsoleLine]:
             continue
         at_us = int(record.timestamp * 1e6)
         if record.is_line:
-            console.write_line(record.text, at_us)
+            console.write_line(record.text, at_us, record.label)
         else:
-            console.write(STDERR if record.is_error else STDOUT, record.text, at_us)
+            stream = STDERR if record.is_error else STDOUT
+            console.write(stream, record.text, at_us, record.process, record.label)
         console.changed = {}
         if final:
             first_live = min([line.number for line in console.live_lines()], default=console.n_lines)
@@ -455,4 +509,4 @@ def _lines_of(records: Iterable[TypedRecord]) -> Iterator[ConsoleLine]:
 
 
 def _line(line: Line) -> ConsoleLine:
-    return ConsoleLine(line.text, line.is_error, line.at_us / 1e6)
+    return ConsoleLine(line.text, line.is_error, line.at_us / 1e6, line.label)

@@ -96,6 +96,8 @@ class ConsoleText:
 
     Attributes:
         is_line: Whether it is whole lines that were never meant for a terminal.
+        process: The id of the side log, where a run has several processes; "" is the main one.
+        label: What that process calls itself.
     """
 
     text: str
@@ -104,6 +106,8 @@ class ConsoleText:
     offset: int
     log: str
     is_line: bool = False
+    process: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,13 @@ class ConsoleLine:
 
     Attributes:
         timestamp: When its first piece was written, in seconds since the epoch.
+        label: What its process calls itself, where a run has several.
     """
 
     text: str
     is_error: bool
     timestamp: float
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -263,8 +269,10 @@ class Decoder:
         starting_step: Added to each step: where the log goes on with one that does not say so itself.
     """
 
-    def __init__(self, log: str, starting_step: int = 0) -> None:
+    def __init__(self, log: str, starting_step: int = 0, process: str = "", label: str = "") -> None:
+        """Begin; `process` and `label` are those of a side log."""
         self.log = log
+        self._who = (process, label)
         self.starting_step = starting_step
         self._pending: Dict[str, Any] = {}
         self._pending_step = 0
@@ -359,10 +367,10 @@ class Decoder:
     def _output_raw(self, output: pb.OutputRawRecord, offset: int) -> List[TypedRecord]:
         is_error = output.output_type == pb.OutputRawRecord.STDERR
         self._last_at = _seconds(output.timestamp)
-        return [ConsoleText(output.line, is_error, self._last_at, offset, self.log)]
+        return [ConsoleText(output.line, is_error, self._last_at, offset, self.log, False, *self._who)]
 
     def _output_logger(self, output: pb.OutputLoggerRecord, offset: int) -> List[TypedRecord]:
-        return [ConsoleText(output.line, False, self._last_at, offset, self.log, True)]
+        return [ConsoleText(output.line, False, self._last_at, offset, self.log, True, *self._who)]
 
     def _stats(self, stats: pb.StatsRecord, offset: int) -> List[TypedRecord]:
         return [SystemMetrics(_values_of(stats.item), _seconds(stats.timestamp), offset, self.log)]

@@ -118,7 +118,7 @@ def test_the_readme_begins_with_the_demonstration_and_then_the_tests() -> None:
 
 def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, live_mock_server) -> None:
     del shell["WANDB_API_KEY"]
-    program = block("python", "import wandb")
+    program = block("python", 'project="digits')
     subprocess.run([sys.executable, "-c", program], env=shell, check=True, capture_output=True, timeout=60)
     script = block("sh", "wandb login").replace(
         "--host https://api.wandb.ai", f"--host {shell['WANDB_BASE_URL']}"
@@ -126,6 +126,20 @@ def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, l
     shown = run_typing(script, shell, "from your profile: ", live_mock_server.api_key)
     assert "loss" in shown and live_mock_server.api_key not in shown
     assert n_rows(live_mock_server) == [100]
+
+
+def test_runs_are_looked_at_without_a_server(shell) -> None:
+    without_server = {name: value for name, value in shell.items() if not name.startswith("WANDB_")}
+    for _ in range(2):
+        run("WANDB_MODE=offline python train.py", without_server)
+    shown = run(block("sh", "wandb ls"), without_server).stdout
+    assert shown.count("finished") == 2 and "step 59  loss=0.0166667" in shown
+    assert "loss, smoothed 0.6, log" in shown and shown.count("(60 points") == 2
+    assert Path("report.html").read_text().count("<polyline") == 2
+    program = block("python", "wandb_sync.read") + "print(len(losses))"
+    done = subprocess.run([sys.executable, "-c", program], env=without_server, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("finished {'lr': 0.1} 0.01666") and done.stdout.endswith("\n10\n")
 
 
 def test_the_ranks_of_the_recipe_are_one_run(shell, live_mock_server) -> None:

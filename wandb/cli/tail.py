@@ -134,24 +134,25 @@ class _Lines:
     """Puts pieces of output together to lines, as they are ended."""
 
     def __init__(self) -> None:
-        self._begun: Dict[bool, Tuple[str, float]] = {}  # is_error -> text, and when it began
+        self._begun: Dict[Tuple[str, str, bool], Tuple[str, float]] = {}  # text, and when it began
 
     def add(self, piece: ConsoleText) -> Iterator[ConsoleLine]:
-        begun, at = self._begun.pop(piece.is_error, ("", piece.timestamp))
+        source = (piece.process, piece.label, piece.is_error)
+        begun, at = self._begun.pop(source, ("", piece.timestamp))
         ended = piece.text if not piece.is_line or piece.text.endswith("\n") else piece.text + "\n"
         *lines, rest = (begun + ended).split("\n")
         for line in lines:
-            yield ConsoleLine(_last_form(line), piece.is_error, at)
+            yield ConsoleLine(_last_form(line), piece.is_error, at, piece.label)
             at = piece.timestamp
         rest = rest[rest.rfind("\r", 0, -1) + 1 :]  # what a progress bar has written over is gone
         if len(rest) > _MAX_LINE_CHARS:
-            yield ConsoleLine(rest, piece.is_error, at)
+            yield ConsoleLine(rest, piece.is_error, at, piece.label)
         elif rest:
-            self._begun[piece.is_error] = (rest, at)
+            self._begun[source] = (rest, at)
 
     def end(self) -> Iterator[ConsoleLine]:
-        for is_error, (text, at) in self._begun.items():
-            yield ConsoleLine(_last_form(text), is_error, at)
+        for (_, label, is_error), (text, at) in self._begun.items():
+            yield ConsoleLine(_last_form(text), is_error, at, label)
 
 
 def _last_form(line: str) -> str:
@@ -181,7 +182,8 @@ class _Printer:
             name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(item).__name__).lower()
             self.write({"type": name, **dataclasses.asdict(item)})
         elif isinstance(item, ConsoleLine):
-            self._print(plain(item.text, self._colors))
+            label = f"[{plain(item.label)}] " if item.label else ""
+            self._print(label + plain(item.text, self._colors))
         elif isinstance(item, Row):
             self._print(_row_text(item))
         elif isinstance(item, Alert):

@@ -358,6 +358,36 @@ def test_a_log_of_the_real_client_that_goes_on_counts_its_steps_on(tmp_path: Pat
     assert run.facts.last_step == 9 and run.facts.n_rows == 10
 
 
+FORK = """
+import os, wandb
+run = wandb.init(project="p", id="forked", mode="offline", settings={"silent": True})
+run.log({"both": -1})
+child = os.fork()
+for number in range(20):
+    run.log({"child" if child == 0 else "parent": number})
+    print("child" if child == 0 else "parent", number, flush=True)
+if child == 0:
+    run.log({"child": 20}, commit=False)
+    os._exit(0)
+os.waitpid(child, 0)
+run.finish()
+"""
+
+
+def test_what_other_processes_of_the_run_have_recorded_is_there_too() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)
+    run = wandb_sync.read("forked")
+    rows = list(run.history())
+    for key, n_rows in (("parent", 20), ("child", 21)):
+        assert [row.values[key] for row in rows if key in row.values] == list(range(n_rows))
+    assert len(rows) == 42 and [row.values for row in run.history(["child"], last=1)] == [{"child": 20}]
+    lines = [line.text for line in run.console()]
+    assert sorted(lines) == sorted(f"{who} {number}" for who in ("child", "parent") for number in range(20))
+    assert run.state == FINISHED and run.summary["parent"] == 19 and run.summary["child"] >= 19
+    assert not run.damage and sum(isinstance(record, Exit) for record in run) == 1
+    assert len(list(wandb_sync.read("forked", follow=True).history())) == 42
+
+
 # ---- which run
 
 
