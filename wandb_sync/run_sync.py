@@ -1104,7 +1104,7 @@ def _printed(
     console = Console()
     console.on_final = transcript.add
     with contextlib.ExitStack() as stack:
-        first = first_run(log.path)[0]
+        first = run_record(log.path)
         parts = []
         for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
             if ends is None or ends.get(id):
@@ -1124,7 +1124,7 @@ def _printed(
 
 def _sides_beside(log: Log) -> List[_Side]:
     """Return the side logs in a log's own directory."""
-    runs = [(Path(path), first_run(Path(path))[0]) for path in side_logs(log.path)]
+    runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
     return [_Side(path, run) for path, run in runs if run is not None]
 
 
