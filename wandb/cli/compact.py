@@ -122,8 +122,9 @@ def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
             return Result(log, "unchanged", before)
         if not _has_ended(log):
             return Result(log, "open", before, reason="the run goes on")
+        for path in sidecars(log).leases():  # of syncers, one per destination
+            Lease(path).check()
         if dry_run:
-            lease.check()
             return Result(log, "would be " + ("decompressed" if decompress else "compressed"), before)
         with lease:
             compaction.remove_unfinished(log.path)
@@ -154,6 +155,8 @@ def _unbundle(log: Log, dry_run: bool) -> Result:
             return Result(log, "open", before, reason="the run goes on")
         if dry_run:
             return Result(log, "would be unbundled", before)
+        for path in sidecars(log).leases():
+            Lease(path).check()
         with Lease(sidecars(log).lease):
             n_files = unpack(log)
     except LeaseHeld as error:
