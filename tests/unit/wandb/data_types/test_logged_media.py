@@ -363,3 +363,15 @@ def test_json_of_media_is_what_json_reads(wandb_init_run: Any) -> None:
     wandb_init_run.log({"t": wandb.Table(columns=["a"], data=[[float("nan")], [float("inf")]])})
     tree = json.loads(file_of(wandb_init_run, row_of(wandb_init_run)["t"]["path"]))
     assert str(tree["data"]) == "[[nan], [inf]]"
+
+
+@pytest.mark.swallows
+@pytest.mark.wandb_args(
+    init={"settings": {"console": "off", "silent": True, "quota_bytes": 4 << 20, "durability": "process"}}
+)
+def test_media_beyond_the_quota_are_left_out_of_their_rows(wandb_init_run: Any) -> None:
+    for step in range(8):
+        wandb_init_run.log({"page": Note(str(step) * (1 << 20)), "loss": step})
+    rows = LogView(wandb_init_run.sync_dir).rows()
+    assert [row["loss"] for row in rows] == list(range(8))
+    assert 0 < sum("page" in row for row in rows) < 8
