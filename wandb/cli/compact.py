@@ -155,8 +155,8 @@ def _unbundle(log: Log, dry_run: bool) -> Result:
             return Result(log, "open", before, reason="the run goes on")
         if dry_run:
             return Result(log, "would be unbundled", before)
-        for path in sidecars(log).leases():
-            Lease(path).check()
+        for lease in sidecars(log).leases():
+            Lease(lease).check()
         with Lease(sidecars(log).lease):
             n_files = unpack(log)
     except LeaseHeld as error:
