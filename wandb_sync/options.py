@@ -22,7 +22,7 @@ from wandb_sync.selection import ORDERS, Selection
 from wandb_sync.session import Target, Wishes
 from wandb_sync.units import Shard, Timetable, moment_of, n_bytes_of, seconds_of
 
-PARALLEL_RUNS = 5  # as wandb
+PARALLEL_RUNS = 16  # a sync of small runs is mostly waiting for answers; wandb does 5
 STEP_POLICIES = ("drop", "keep", "rewind")
 
 

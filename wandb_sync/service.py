@@ -23,6 +23,7 @@ from wandb.errors import UsageError
 from wandb.transaction_log.log_file import size
 from wandb_sync.discover import Log, find
 from wandb_sync.follow import POLL_EVERY_S
+from wandb_sync.options import PARALLEL_RUNS
 from wandb_sync.outcomes import EXIT_INTERRUPTED, EXIT_LIMIT, Emit, Outcome, Report, Status
 from wandb_sync.run_sync import RunOptions, RunSync
 from wandb_sync.selection import Chooser, OptionsFor, Segments, Selection
@@ -32,7 +33,6 @@ from wandb_sync.visits import Group, Visits
 from wandb_sync.watch import Found, Pace, Tree
 from wandb_sync.workers import Task, Workers
 
-PARALLEL_RUNS = 5  # as wandb
 WAKE_EVERY_S = 0.2
 FULL_CPU = 0.8  # of one CPU, which is all that one process of Python gets
 
