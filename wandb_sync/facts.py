@@ -265,7 +265,7 @@ def _take_all(facts: Facts, segment: Segment, sides: Sequence[Side]) -> None:
         parts = [Part(main, zero_s(run) if run is not None else 0.0, limit=segment.read_until)]
         for side in sides:
             reader = stack.enter_context(Reader(side.path))
-            parts.append(Part(reader, zero_s(side.run), id=side.run.writer.id))
+            parts.append(Part(reader, zero_s(side.run), id=side.id))
         for part, event in join(parts, math.inf):
             if isinstance(event, Record):
                 facts.take(event.payload, part.id)

@@ -64,6 +64,7 @@ from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
 from wandb_sync.segments import Peek, peek, run_record
+from wandb_sync.sides import Side, started_s, zero_s
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -127,17 +128,6 @@ class Others(NamedTuple):
     before: Sequence[Log] = ()
     after: Sequence[Log] = ()
     read_until: int = 0
-
-
-class _Side(NamedTuple):
-    """A side log that is here."""
-
-    path: Path
-    run: RunRecord
-
-    @property
-    def id(self) -> str:
-        return self.run.writer.id
 
 
 class _StartAgain(Exception):
@@ -209,7 +199,7 @@ class RunSync:
 
     def _reset(self) -> None:
         self._session: Optional[Session] = None
-        self._sides: Dict[str, _Side] = {}  # those that are read
+        self._sides: Dict[str, Side] = {}  # those that are read
         self._identities: Dict[str, Any] = {}  # of all that were ever read
         self._all_said = True  # nobody writes to any of them
         self._parts: List[Part] = []
@@ -441,7 +431,7 @@ class RunSync:
             return False
         return self._cars.synced.exists() or beside.synced.exists()
 
-    def _has_grown(self, side: _Side, entry: Checkpoint) -> bool:
+    def _has_grown(self, side: Side, entry: Checkpoint) -> bool:
         """Say whether a side log has records that were not uploaded."""
         known = entry.sides.get(side.id)
         with Reader(side.path, known["offset"] if known else 0) as reader:
@@ -570,26 +560,26 @@ class RunSync:
             first = run_record(self.log.path)
             assert first is not None
             limit = self.others.read_until
-            self._parts.append(Part(self._reader, _zero_s(first), limit=limit))
+            self._parts.append(Part(self._reader, zero_s(first), limit=limit))
         for side in fresh:
             source = session.side(side.id)
             self._sides[side.id] = side
-            self._parts.append(Part(Reader(side.path, source.offset), _zero_s(side.run), id=side.id))
+            self._parts.append(Part(Reader(side.path, source.offset), zero_s(side.run), id=side.id))
 
     @property
     def _is_closed_to_sides(self) -> bool:
         """Whether the lines behind those that were uploaded are those of the segment that follows."""
         return bool(self.others.after and self._kept is not None and self._kept.is_complete)
 
-    def _find_sides(self) -> Dict[str, _Side]:
+    def _find_sides(self) -> Dict[str, Side]:
         """Return the side logs of this segment that are here, by their ids."""
-        found: Dict[str, _Side] = {}
+        found: Dict[str, Side] = {}
         assert self._first is not None
         for path in side_logs(self.log.path, is_shared=self._first.is_shared):
             run = run_record(Path(path))
             if run is None or not run.writer.side or not self._is_ours(Path(path), run):
                 continue
-            found[run.writer.id] = _Side(Path(path), run)
+            found[run.writer.id] = Side(Path(path), run)
         return found
 
     def _is_ours(self, path: Path, side: RunRecord) -> bool:
@@ -603,8 +593,8 @@ class RunSync:
         begins = [first.started_s]
         for other in (*self.others.before, *self.others.after):
             record = run_record(other.path)
-            begins += [_seconds(record.start_time)] if record is not None else []
-        began = _seconds(side.start_time)
+            begins += [started_s(record)] if record is not None else []
+        began = started_s(side)
         return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
 
     def _has_ended(self, part: Part, session: Session) -> bool:
@@ -947,7 +937,7 @@ class RunSync:
         )
         self._checkpoints.save(self._kept)
 
-    def _identified(self, side: _Side, offset: int) -> Dict[str, Any]:
+    def _identified(self, side: Side, offset: int) -> Dict[str, Any]:
         known = self._identities.get(side.id)
         return known if known and known["offset"] == offset else identify(side.path, offset)._asdict()
 
@@ -1072,15 +1062,6 @@ def checksum(path: Path) -> Dict[str, int]:
     return {"file_n_bytes": n_bytes, "crc32": crc32}
 
 
-def _seconds(timestamp: Any) -> float:
-    return float(timestamp.seconds + timestamp.nanos / 1e9)
-
-
-def _zero_s(run: RunRecord) -> float:
-    """Return when `_runtime` was 0 in a log, in seconds since the epoch."""
-    return run.writer.runtime_zero or _seconds(run.start_time) - run.runtime
-
-
 def is_damaged(log: Path) -> bool:
     """Say whether the begin of a log cannot be read though something stands there."""
     with Reader(log) as reader:
@@ -1102,7 +1083,7 @@ def read_receipts(path: Path) -> Dict[str, Any]:
 
 
 def _printed(
-    log: Log, transcript: Transcript, sides: Sequence[_Side], ends: Optional[Mapping[str, int]] = None
+    log: Log, transcript: Transcript, sides: Sequence[Side], ends: Optional[Mapping[str, int]] = None
 ) -> Console:
     """Fill a transcript with what a log, and side logs of it, say was printed.
 
@@ -1121,7 +1102,7 @@ def _printed(
             if ends is None or ends.get(id):
                 reader = stack.enter_context(Reader(path))
                 limit = 0 if ends is None else ends[id]
-                parts.append(Part(reader, 0.0 if run is None else _zero_s(run), id=id, limit=limit))
+                parts.append(Part(reader, 0.0 if run is None else zero_s(run), id=id, limit=limit))
         for part, event in join(parts, math.inf):
             if isinstance(event, Record) and _may_be_console(event.payload):
                 record = RecordMessage.FromString(event.payload)
@@ -1133,10 +1114,10 @@ def _printed(
     return console
 
 
-def _sides_beside(log: Log) -> List[_Side]:
+def _sides_beside(log: Log) -> List[Side]:
     """Return the side logs in a log's own directory."""
     runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
-    return [_Side(path, run) for path, run in runs if run is not None]
+    return [Side(path, run) for path, run in runs if run is not None]
 
 
 def read_printed(log: Log) -> List[Tuple[str, str]]:

@@ -21,6 +21,10 @@ class Side(NamedTuple):
     path: Path
     run: pb.RunRecord
 
+    @property
+    def id(self) -> str:
+        return self.run.writer.id
+
 
 def sides_of(segments: Sequence[Segment], number: int) -> List[Side]:
     """Return the side logs of one of a run's segments: those beside it, or begun nearest to it."""
@@ -31,14 +35,18 @@ def sides_of(segments: Sequence[Segment], number: int) -> List[Side]:
             run = run_record(path)
             if run is None or not run.writer.side or run.run_id != segment.first.run_id:
                 continue
-            began_s = run.start_time.seconds + run.start_time.nanos / 1e9
+            began_s = started_s(run)
             nearest = min(segments, key=lambda other: abs(other.first.started_s - began_s))
             if path.parent == segment.log.directory or nearest == segment:
                 found[run.writer.id] = Side(path, run)
     return list(found.values())
 
 
+def started_s(run: pb.RunRecord) -> float:
+    """Return when a log was begun, in seconds since the epoch."""
+    return float(run.start_time.seconds + run.start_time.nanos / 1e9)
+
+
 def zero_s(run: pb.RunRecord) -> float:
     """Return when `_runtime` was 0 in a log, in seconds since the epoch."""
-    started_s: float = run.start_time.seconds + run.start_time.nanos / 1e9
-    return run.writer.runtime_zero or started_s - run.runtime
+    return run.writer.runtime_zero or started_s(run) - run.runtime
