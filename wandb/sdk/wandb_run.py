@@ -865,8 +865,10 @@ class Run:
         wanted = self._settings.compress_on_finish and self.offline and not self._is_side
         if self._directory is None or not wanted:
             return
+        from glob import escape, glob
+
         log = self._directory.log
-        if os.path.exists(log + ".lease") or not self._backend.is_complete():
+        if glob(escape(log) + "*.lease") or not self._backend.is_complete():
             termwarn(f"{log} is still in use, and stays as it is; `wandb compact` compresses it later")
             return
         from wandb.transaction_log.compaction import compress

@@ -200,8 +200,9 @@ def test_the_log_is_compressed_at_the_end_if_that_is_wished(runner: Any) -> None
     assert len(LogView(run.sync_dir).rows()) == 1000
 
 
-def test_a_log_that_is_being_synced_is_not_compressed(capfd: Any) -> None:
+@pytest.mark.parametrize("lease", ["run-x.wandb.lease", "run-x.wandb.0123abcd.lease"])
+def test_a_log_that_is_being_synced_is_not_compressed(lease: str, capfd: Any) -> None:
     run = wandb.init(mode="offline", id="x", settings={**QUIET, "silent": False, "compress_on_finish": True})
-    Path(run.sync_dir, "run-x.wandb.lease").write_text("{}")
+    Path(run.sync_dir, lease).write_text("{}")
     run.finish()
     assert "run-x.wandb" in os.listdir(run.sync_dir) and "still in use" in capfd.readouterr().err
