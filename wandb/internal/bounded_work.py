@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 from _thread import allocate_lock
 from collections import deque
-from typing import Callable, Deque, Optional
+from typing import Callable, Deque, List, Optional, TypeVar
 
 from wandb.internal import threads
 
 MAX_WAITING = 10_000  # pieces; each is a few hundred bytes of memory
 
 Work = Callable[[], None]
+Result = TypeVar("Result")
 
 
 class _Piece:
@@ -89,6 +90,25 @@ class BoundedWork:
         if piece.error is not None:
             raise piece.error
 
+    def do_in_time(self, work: Callable[[], Result]) -> Result:
+        """Do what is of no use later, and return what it returns.
+
+        Raises:
+            TimeoutError: It takes too long, or what was begun before does.  What has begun goes on.
+            Exception: What it raised itself.
+        """
+        if self._timeout_s is None:
+            return work()
+        done: List[Result] = []
+        if not self._is_late:
+            try:
+                self.do(lambda: done.append(work()), _forget)
+            except TimeoutError:
+                pass  # said below, for nothing of it is done later
+        if not done:
+            raise TimeoutError(errno.ETIMEDOUT, "the file system does not answer")
+        return done[0]
+
     def _run(self) -> None:
         while True:
             with self._mutex:
@@ -106,3 +126,7 @@ class BoundedWork:
                 piece.done.release()
             if is_alone and piece.error is not None:
                 piece.failed(piece.error)
+
+
+def _forget(error: Exception) -> None:
+    """Whoever wanted the work was told already that it is not done."""

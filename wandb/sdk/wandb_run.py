@@ -796,8 +796,8 @@ class Run:
             from wandb.internal.media_files import MediaFiles
             from wandb.sdk.wandb_media import RowMedia
 
-            assert self._directory is not None
-            files = MediaFiles(self._directory.files, self._backend, self._note)
+            assert self._files is not None
+            files = MediaFiles(self._files, self._backend, self._note)
             self._media = RowMedia(files, self._guard.handle)
         return self._media
 

@@ -29,8 +29,31 @@ def test_the_caller_waits_and_hears_what_went_wrong(timeout_s: float) -> None:
         assert done[-1] == number
     with pytest.raises(OSError, match="as it failed"):
         work.do(fail, unexpected)
+    with pytest.raises(OSError, match="as it failed"):
+        work.do_in_time(fail)
     work.do(lambda: done.append(-1), unexpected)
     assert done[-1] == -1 and work.n_waiting == 0
+    assert work.do_in_time(lambda: "result") == "result"
+
+
+def test_what_is_of_no_use_later_does_not_wait_at_all_once_it_was_too_long() -> None:
+    work = BoundedWork(0.05)
+    answers = threading.Event()
+    done: List[str] = []
+    with pytest.raises(TimeoutError, match="does not answer"):
+        work.do_in_time(lambda: done.append(str(answers.wait(60))))
+    for _ in range(3):
+        with pytest.raises(TimeoutError, match="does not answer"):
+            work.do_in_time(lambda: done.append("too late"))
+    assert work.n_waiting == 1
+    work.do(lambda: done.append("kept"), unexpected)
+    answers.set()
+    until = time.monotonic() + 30
+    while work.n_waiting and time.monotonic() < until:
+        time.sleep(0.005)
+    time.sleep(0.02)
+    assert work.do_in_time(lambda: "all is well") == "all is well"
+    assert done == ["True", "kept"]
 
 
 def test_once_it_was_too_long_nobody_waits_until_all_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
