@@ -14,6 +14,7 @@ from typing import Callable, Deque, List, Optional, TypeVar
 from wandb.internal import threads
 
 MAX_WAITING = 10_000  # pieces; each is a few hundred bytes of memory
+SLOW_BYTES_PER_S = 10_000_000  # what a file system takes that is slow, but does not hang
 
 Work = Callable[[], None]
 Result = TypeVar("Result")
@@ -52,11 +53,12 @@ class BoundedWork:
         """How many pieces are not done yet."""
         return len(self._waiting)
 
-    def do(self, work: Work, failed: Callable[[Exception], None]) -> None:
+    def do(self, work: Work, failed: Callable[[Exception], None], extra_s: float = 0.0) -> None:
         """Do it, or let it be done later.
 
         Args:
             failed: Told, in the thread, if it fails when nobody waits any more.
+            extra_s: How much longer than others it may take.
 
         Raises:
             TimeoutError: It takes too long; the thread goes on with it.  Raised once, until all is done.
@@ -79,7 +81,7 @@ class BoundedWork:
             return work()
         if piece.is_alone:
             return
-        if not piece.done.acquire(timeout=self._timeout_s):
+        if not piece.done.acquire(timeout=self._timeout_s + extra_s):
             with self._mutex:
                 if not piece.done.acquire(blocking=False):  # else it has just come to its end
                     piece.is_alone = self._is_late = True
@@ -90,8 +92,11 @@ class BoundedWork:
         if piece.error is not None:
             raise piece.error
 
-    def do_in_time(self, work: Callable[[], Result]) -> Result:
+    def do_in_time(self, work: Callable[[], Result], n_bytes: int) -> Result:
         """Do what is of no use later, and return what it returns.
+
+        Args:
+            n_bytes: How much it writes; a slow file system is given the time for that.
 
         Raises:
             TimeoutError: It takes too long, or what was begun before does.  What has begun goes on.
@@ -102,7 +107,7 @@ class BoundedWork:
         done: List[Result] = []
         if not self._is_late:
             try:
-                self.do(lambda: done.append(work()), _forget)
+                self.do(lambda: done.append(work()), _forget, n_bytes / SLOW_BYTES_PER_S)
             except TimeoutError:
                 pass  # said below, for nothing of it is done later
         if not done:
@@ -113,7 +118,7 @@ class BoundedWork:
         while True:
             with self._mutex:
                 if not self._waiting:
-                    self._is_running = self._is_late = False
+                    self._is_running = False
                     return
                 piece = self._waiting[0]
             try:
@@ -121,6 +126,7 @@ class BoundedWork:
             except Exception as error:
                 piece.error = error
             with self._mutex:
+                self._is_late = self._is_late and len(self._waiting) > 1
                 self._waiting.popleft()
                 is_alone = piece.is_alone
                 piece.done.release()

@@ -62,7 +62,7 @@ class MediaFiles:
         digest = hashlib.sha256(content).hexdigest()
         path = _path(folder, key, step, digest, extension)
         self._reserve(path, len(content))
-        self._files.in_time(partial(self._write, path, content))
+        self._files.in_time(partial(self._write, path, content), len(content))
         return self._recorded(path, digest, len(content))
 
     def put_file(self, source: str, folder: str, key: str, step: object, extension: str) -> Dict[str, Any]:
@@ -80,7 +80,8 @@ class MediaFiles:
         except OSError as error:
             raise _unreadable(source, key, error) from None
         self._reserve(_path(folder, key, step, "", extension), n_bytes)
-        return self._recorded(*self._files.in_time(partial(self._copy, source, folder, key, step, extension)))
+        copy = partial(self._copy, source, folder, key, step, extension)
+        return self._recorded(*self._files.in_time(copy, n_bytes))
 
     def _write(self, path: str, content: bytes) -> None:
         if self._files.bundle is not None:

@@ -82,13 +82,13 @@ class RunFiles:
         self._backend.append(body)
         return True
 
-    def in_time(self, work: Callable[[], Result]) -> Result:
-        """Do something to the files that is of no use later, and return what it returns.
+    def in_time(self, work: Callable[[], Result], n_bytes: int) -> Result:
+        """Put a file of `n_bytes` there that is of no use later, and return what `work` returns.
 
         Raises:
             OSError: It failed, or the file system does not answer; then it may be done later all the same.
         """
-        return self._work.do_in_time(work)
+        return self._work.do_in_time(work, n_bytes)
 
     def settle(self) -> None:
         """Replace what stood in for later contents by these contents."""
