@@ -123,6 +123,16 @@ def fresh_process(clean_environ: None) -> Iterator[None]:
     wandb_setup.teardown()
 
 
+def cli_runner() -> Any:
+    """Return click's runner for commands of ours, with stdout and stderr apart."""
+    from click.testing import CliRunner
+
+    try:
+        return CliRunner(mix_stderr=False)  # type: ignore[call-arg, unused-ignore]
+    except TypeError:  # click 8.2 never mixes them
+        return CliRunner()
+
+
 @pytest.fixture
 def runner() -> Any:
     """click's runner for commands of ours."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from conftest import cli_runner
 from log_builder import LogBuilder, everything
 
 from wandb.cli import main
@@ -30,7 +31,7 @@ def server(mock_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def wandb(*arguments: object, exit_code: int = 0) -> Result:
-    result = CliRunner().invoke(main, list(map(str, arguments)))
+    result = cli_runner().invoke(main, list(map(str, arguments)))
     assert result.exit_code == exit_code, result.output
     return result
 

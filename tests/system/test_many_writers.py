@@ -56,7 +56,8 @@ def program(place: Path, code: str, *arguments: str, **environ: str) -> subproce
 def finished(process: subprocess.Popen[bytes], status: int = 0) -> str:
     out, err = process.communicate(timeout=180)
     assert process.returncode == status, err.decode(errors="replace")
-    return out.decode() + err.decode(errors="replace")
+    # Threads that print at once garble bytes in CPython before 3.12.4 (python/cpython#119506).
+    return out.decode(errors="replace") + err.decode(errors="replace")
 
 
 def sync_command(place: Path, server: Any, *more: str) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 import zstandard
-from click.testing import CliRunner
+from conftest import cli_runner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from log_builder import LogBuilder, everything
@@ -136,7 +136,7 @@ def test_a_gap_is_refused_and_told_and_filled_later(runs: Path, tmp_path: Path) 
     packs = _chain(runs, tmp_path, 3)
     unpack(packs[:1], tmp_path / "out")
     before = contents(tmp_path / "out")
-    result = CliRunner().invoke(main, ["unpack", "-C", str(tmp_path / "out"), packs[2]])
+    result = cli_runner().invoke(main, ["unpack", "-C", str(tmp_path / "out"), packs[2]])
     assert result.exit_code == 3 and "are missing" in result.stderr and "first" in result.stderr
     assert contents(tmp_path / "out") == before
     assert set(verdicts(unpack([packs[1], packs[2]], tmp_path / "out"))) == {"unpacked"}
@@ -228,7 +228,7 @@ def test_links_are_followed_to_files_and_everything_else_is_named(runs: Path, tm
     done = pack([str(runs)], name)
     left_out = done.left_out[files.parent.name]
     assert sorted(left_out) == ["'files/a\\\\b'", "files/nothing", "files/pipe", "files/tree"]
-    result = CliRunner().invoke(main, ["unpack", "-C", str(tmp_path / "out"), name])
+    result = cli_runner().invoke(main, ["unpack", "-C", str(tmp_path / "out"), name])
     assert result.exit_code == 0 and "files/pipe is not in" in result.stderr
     model = tmp_path / "out" / files.parent.name / "files" / "model.pt"
     assert model.read_bytes() == b"weights" and not model.is_symlink()
@@ -334,7 +334,7 @@ def test_parts_cat_together_and_one_that_is_missing_is_named(runs: Path, tmp_pat
         shutil.rmtree(runs / "offline-run-20260102_030405-all")
     name = str(tmp_path / "p.tar.zst")
     command = ["pack", str(runs), "-o", name, "--split-size", size, "--json"]
-    parts = json.loads(CliRunner().invoke(main, command).stdout)["parts"]
+    parts = json.loads(cli_runner().invoke(main, command).stdout)["parts"]
     assert len(parts) > 1 and parts[0] == name + ".001" and not os.path.exists(name)
     cat = tmp_path / "cat.tar.zst"
     cat.write_bytes(b"".join(Path(part).read_bytes() for part in parts))
@@ -356,7 +356,7 @@ def test_a_pack_is_never_written_over_and_is_not_there_before_it_is_whole(runs: 
     with pytest.raises(PackError, match="is there already"):
         pack([str(runs)], name)
     assert Path(name).read_text() == "mine"
-    result = CliRunner().invoke(main, ["pack", str(runs), "-o", str(tmp_path / "no" / "where.tar.zst")])
+    result = cli_runner().invoke(main, ["pack", str(runs), "-o", str(tmp_path / "no" / "where.tar.zst")])
     assert result.exit_code == 1 and "cannot be written" in result.stderr
 
 
@@ -431,7 +431,7 @@ def test_two_packs_of_one_run_at_a_time_are_one_after_the_other(runs: Path, tmp_
 def test_the_command_without_runs_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         pack([str(tmp_path)], str(tmp_path / "p.tar.zst"))
-    assert CliRunner().invoke(main, ["unpack", str(tmp_path / "none.tar.zst")]).exit_code == 2
+    assert cli_runner().invoke(main, ["unpack", str(tmp_path / "none.tar.zst")]).exit_code == 2
 
 
 # ---- hostile packs
@@ -563,7 +563,7 @@ def test_a_hostile_pack_is_refused_and_nothing_is_written(tmp_path: Path, how: s
     HOSTILE[how](members)
     forged = _forged(tmp_path / "forged.tar.zst", members)
     everywhere = {path for path in tmp_path.rglob("*")}
-    result = CliRunner().invoke(main, ["unpack", "-C", str(tmp_path / "a" / "b" / "out"), forged])
+    result = cli_runner().invoke(main, ["unpack", "-C", str(tmp_path / "a" / "b" / "out"), forged])
     assert result.exit_code == 1, result.output
     assert "forged.tar.zst: " in result.stderr or how == "more than any disk", result.stderr
     assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)

@@ -11,7 +11,8 @@ from typing import Any, List
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from conftest import cli_runner
 
 from wandb.cli import COMMANDS, main
 from wandb.proto import record_pb2
@@ -20,10 +21,7 @@ from wandb.transaction_log.writer import Writer
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 
-try:
-    RUNNER = CliRunner(mix_stderr=False)  # type: ignore[call-arg, unused-ignore]
-except TypeError:  # click 8.2 never mixes them
-    RUNNER = CliRunner()
+RUNNER = cli_runner()
 
 
 class Shell:

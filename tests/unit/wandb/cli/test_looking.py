@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from conftest import cli_runner
 from log_builder import LogBuilder, everything
 
 from wandb.cli import COMMANDS, main
 from wandb_sync.plain_text import plain
 
-try:
-    RUNNER = CliRunner(mix_stderr=False)  # type: ignore[call-arg, unused-ignore]
-except TypeError:  # click 8.2 never mixes them
-    RUNNER = CliRunner()
+RUNNER = cli_runner()
 
 LOOKING = ("ls", "show", "tail", "history", "plot", "export")
 
