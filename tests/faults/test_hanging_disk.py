@@ -6,6 +6,7 @@ An ext4 is frozen: what writes to it sleeps until it is thawed, and no signal wa
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -289,3 +290,78 @@ def test_finish_does_not_wait_for_files_for_ever(freezing_disk: FreezingDisk, tm
     while Path(run.dir, "late").is_symlink() and time.monotonic() < until:
         time.sleep(0.02)
     assert not Path(run.dir, "late").is_symlink() and Path(run.dir, "late").read_text() == "late"
+
+
+@pytest.mark.swallows
+@pytest.mark.parametrize("bundled", [False, True])
+def test_media_hold_the_loop_once_and_cost_no_row(
+    freezing_disk: FreezingDisk, tmp_path: Path, capfd, swallowed_errors: List[BaseException], bundled: bool
+) -> None:
+    (tmp_path / "a.obj").write_text("v 0 0 0\n")
+    run = start(freezing_disk.path, silent=False, bundle_files=bundled)
+
+    def log_media(number: int) -> float:
+        pages = [wandb.Html(f"{number}"), wandb.Html(f"{number}!")]
+        thing = wandb.Object3D(str(tmp_path / "a.obj"))
+        began = time.monotonic()
+        run.log({"n": number, "pages": pages, "thing": thing, "deep": {"page": pages[0]}})
+        return time.monotonic() - began
+
+    log_media(0)
+    freezing_disk.freeze()
+    took = [log_media(number) for number in range(1, 100)]
+    # Once for the files, and once for the log.
+    assert TIMEOUT_S <= max(took) < 2 * MUCH_S and sum(took) - max(took) < MUCH_S
+    given_up = [error for error in swallowed_errors if "its file could not be written" in str(error)]
+    assert len(given_up) == 99 * 3 and run._files._work.n_waiting == 1
+    freezing_disk.thaw()
+    until = time.monotonic() + MUCH_S
+    while run._files._work.n_waiting and time.monotonic() < until:
+        time.sleep(0.02)
+    log_media(100)
+    run.finish()
+    assert capfd.readouterr().err.count("its file could not be written") == 1
+    view = LogView(run.sync_dir)
+    assert numbers(view) == list(range(101))
+    check_order(view)
+    whole = [row for row in view.rows() if "thing" in row]
+    assert [row["n"] for row in whole] == [row["n"] for row in view.rows() if "pages" in row] == [0, 100]
+    recorded = {file.path for record in view.of("files") for file in record.files}
+    files = Path(run.dir)
+    if bundled:
+        files = tmp_path / "unpacked"
+        files.mkdir()
+        subprocess.run(["tar", "-xf", f"{run.sync_dir}/run-{run.id}.files.tar", "-C", str(files)], check=True)
+    for row in whole:
+        for one in (*row["pages"]["html"], row["thing"], row["deep"]["page"]):
+            assert one["path"] in recorded
+            content = (files / one["path"]).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == one["sha256"] and len(content) == one["size"]
+    assert len(recorded) == 8
+
+
+@pytest.mark.swallows
+def test_finish_waits_for_no_media(freezing_disk: FreezingDisk) -> None:
+    run = start(freezing_disk.path)
+    freezing_disk.freeze()
+    began = time.monotonic()
+    run.log({"n": 0, "page": wandb.Html("x")})
+    run.finish()
+    assert time.monotonic() - began < MUCH_S
+    freezing_disk.thaw()
+    until = time.monotonic() + MUCH_S
+    while "exit" not in LogView(run.sync_dir).kinds() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert numbers(LogView(run.sync_dir)) == [0] and "page" not in LogView(run.sync_dir).rows()[0]
+
+
+def test_media_raise_when_the_time_is_over_where_that_is_asked_for(freezing_disk: FreezingDisk) -> None:
+    run = start(freezing_disk.path, on_error="raise")
+    freezing_disk.freeze()
+    for _ in range(2):
+        with pytest.raises(LogWriteError, match="page.*does not answer"):
+            run.log({"n": 0, "page": wandb.Html("x")})
+    freezing_disk.thaw()
+    run.log({"n": 1})
+    run.finish()
+    assert numbers(LogView(run.sync_dir)) == [1]

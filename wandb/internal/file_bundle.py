@@ -11,7 +11,10 @@ Rule 2: of members of one name the last one counts, as for `tar`.
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
+from _thread import RLock  # a signal handler that finishes the run may have broken into `add`
+from io import BytesIO
+from time import time
+from typing import BinaryIO
 
 SUFFIX = ".files.tar"
 BLOCK_BYTES = 512
@@ -29,8 +32,9 @@ class FileBundle:
     def __init__(self, path: str) -> None:
         self.path = path
         self._fd = -1
-        self._end = 0
-        self._lock = allocate_lock()
+        self._end = 0  # of the last whole member
+        self._is_ragged = False  # more than that may be there
+        self._lock = RLock()
 
     def add(self, name: str, source: str) -> None:
         """Append the content that `source` has now.
@@ -41,38 +45,59 @@ class FileBundle:
         Raises:
             OSError: It could not be read or written; the bundle is as it was.
         """
+        with open(source, "rb") as file:
+            status = os.fstat(file.fileno())
+            self.add_open(name, file, status.st_size, status.st_mtime)
+
+    def add_content(self, name: str, content: bytes) -> None:
+        """As `add`, with what the member is to hold."""
+        self.add_open(name, BytesIO(content), len(content), time())
+
+    def add_open(self, name: str, file: BinaryIO, size: int, mtime_s: float) -> None:
+        """As `add`, with the next `size` bytes of an open file."""
         from tarfile import PAX_FORMAT, TarInfo  # 20 ms; who bundles has many files
 
-        with self._lock, open(source, "rb") as file:
-            status = os.fstat(file.fileno())
-            member = TarInfo(name.replace(os.sep, "/"))
-            member.size, member.mtime, member.mode = status.st_size, int(status.st_mtime), 0o644
-            head = member.tobuf(PAX_FORMAT, "utf-8", "surrogateescape")
+        member = TarInfo(name.replace(os.sep, "/"))
+        member.size, member.mtime, member.mode = size, int(mtime_s), 0o644
+        head = member.tobuf(PAX_FORMAT, "utf-8", "surrogateescape")
+        with self._lock:
             if self._fd < 0:
                 self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
+            self._cut_off()
+            self._is_ragged = True
             try:
                 self._write(head)
-                left = status.st_size
+                left = size
                 while left:
                     piece = file.read(min(left, _PIECE_BYTES))
                     if not piece:
-                        raise OSError(0, f"{source} became shorter while it was read")
+                        raise OSError(0, f"{name} became shorter while it was read")
                     self._write(piece)
                     left -= len(piece)
-                self._write(bytes(-status.st_size % BLOCK_BYTES))
+                self._write(bytes(-size % BLOCK_BYTES))
             except BaseException:
-                os.ftruncate(self._fd, self._end)
+                self._cut_off()
                 raise
-            self._end += len(head) + status.st_size + -status.st_size % BLOCK_BYTES
+            self._end += len(head) + size + -size % BLOCK_BYTES
+            self._is_ragged = False
 
     def close(self) -> None:
         """End the tar; twice does no harm."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+        with self._lock:
+            if self._fd < 0:
+                return
             try:
-                os.write(fd, bytes(2 * BLOCK_BYTES))
+                self._cut_off()
+                os.write(self._fd, bytes(2 * BLOCK_BYTES))
             finally:
+                fd, self._fd = self._fd, -1
                 os.close(fd)
+
+    def _cut_off(self) -> None:
+        """Remove what a write left that did not come to its end."""
+        if self._is_ragged:
+            os.ftruncate(self._fd, self._end)
+            self._is_ragged = False
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, TypeVar
 
 from wandb.backend.base import Backend
 from wandb.interface import records
@@ -17,6 +17,7 @@ from wandb.internal.file_bundle import FileBundle
 from wandb.internal.saved_files import place, settle
 
 Failed = Callable[[str, BaseException], None]  # the name of the call, and what went wrong
+Result = TypeVar("Result")
 
 
 class RunFiles:
@@ -28,6 +29,9 @@ class RunFiles:
         failed: Told of what could not be done, from any thread.
         bundle: Where files are bundled; None: each lies below `directory`.
         timeout_s: How long a caller waits; None: as long as it takes.
+
+    Attributes:
+        directory, bundle: As given.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class RunFiles:
         self.directory = directory
         self._backend = backend
         self._failed = failed
-        self._bundle = bundle
+        self.bundle = bundle
         self._work = BoundedWork(timeout_s)
         self._late: Dict[str, None] = {}  # targets whose content at the end of the run counts
 
@@ -66,8 +70,8 @@ class RunFiles:
                 return False
             if policy != records.NOW:
                 self._late[target] = None
-            if policy == records.NOW and self._bundle is not None:
-                work = partial(self._bundle.add, name, source)
+            if policy == records.NOW and self.bundle is not None:
+                work = partial(self.bundle.add, name, source)
             else:
                 work = partial(place, source, target, policy)
             self._do(call, work)
@@ -78,6 +82,14 @@ class RunFiles:
         self._backend.append(body)
         return True
 
+    def in_time(self, work: Callable[[], Result], n_bytes: int) -> Result:
+        """Put a file of `n_bytes` there that is of no use later, and return what `work` returns.
+
+        Raises:
+            OSError: It failed, or the file system does not answer; then it may be done later all the same.
+        """
+        return self._work.do_in_time(work, n_bytes)
+
     def settle(self) -> None:
         """Replace what stood in for later contents by these contents."""
         for target in self._late:
@@ -86,17 +98,17 @@ class RunFiles:
             except OSError as error:
                 self._failed("finish", error)
         self._late.clear()
-        if self._bundle is not None:
+        if self.bundle is not None:
             try:
-                self._do("finish", self._bundle.close)
+                self._do("finish", self.bundle.close)
             except OSError as error:
                 self._failed("finish", error)
 
     def _settle(self, target: str) -> None:
-        if self._bundle is None:
+        if self.bundle is None:
             settle(target)
         elif os.path.islink(target) and os.path.isfile(target):
-            self._bundle.add(os.path.relpath(target, self.directory), target)
+            self.bundle.add(os.path.relpath(target, self.directory), target)
             os.unlink(target)
 
     def _do(self, call: str, work: Callable[[], None]) -> None:

@@ -796,8 +796,8 @@ class Run:
             from wandb.internal.media_files import MediaFiles
             from wandb.sdk.wandb_media import RowMedia
 
-            assert self._directory is not None
-            files = MediaFiles(self._directory.files, self._backend, self._note)
+            assert self._files is not None
+            files = MediaFiles(self._files, self._backend, self._note)
             self._media = RowMedia(files, self._guard.handle)
         return self._media
 
@@ -865,8 +865,10 @@ class Run:
         wanted = self._settings.compress_on_finish and self.offline and not self._is_side
         if self._directory is None or not wanted:
             return
+        from glob import escape, glob
+
         log = self._directory.log
-        if os.path.exists(log + ".lease") or not self._backend.is_complete():
+        if glob(escape(log) + "*.lease") or not self._backend.is_complete():
             termwarn(f"{log} is still in use, and stays as it is; `wandb compact` compresses it later")
             return
         from wandb.transaction_log.compaction import compress

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any, Dict, List
@@ -21,6 +22,8 @@ from wandb.data_types import Media
 from wandb.data_types.media import Content
 from wandb.errors import LogWriteError, MediaFileError, ValidationError
 from wandb.sdk import guard
+
+BUNDLED = {"settings": {"console": "off", "silent": True, "bundle_files": True}}
 
 
 class Note(Media):
@@ -41,7 +44,17 @@ def row_of(run: Any) -> Dict[str, Any]:
 
 
 def file_of(run: Any, path: str) -> bytes:
-    return (Path(run.dir) / path).read_bytes()
+    return kept(Path(run.sync_dir), path)
+
+
+def kept(directory: Path, path: str) -> bytes:
+    """A file of the run in a run directory, or in the bundle there."""
+    for bundle in directory.glob("*.files.tar"):
+        with tarfile.open(bundle) as tar:
+            file = tar.extractfile(path)
+            assert file is not None
+            return file.read()
+    return (directory / "files" / path).read_bytes()
 
 
 def test_a_row_names_the_file_and_what_is_in_it(wandb_init_run: Any) -> None:
@@ -176,8 +189,9 @@ def test_a_file_that_vanishes_before_it_is_logged_is_the_users_error(
     assert LogView(wandb_init_run.sync_dir).of("history") == []
 
 
+@pytest.mark.parametrize("bundled", [False, pytest.param(True, marks=pytest.mark.wandb_args(init=BUNDLED))])
 def test_what_is_hashed_is_what_is_kept_though_the_file_changes_meanwhile(
-    wandb_init_run: Any, tmp_path: Path
+    wandb_init_run: Any, tmp_path: Path, bundled: bool
 ) -> None:
     path = tmp_path / "a.obj"
     path.write_bytes(os.urandom(1 << 20) * 8)
@@ -197,10 +211,11 @@ def test_what_is_hashed_is_what_is_kept_though_the_file_changes_meanwhile(
     finally:
         is_over.set()
         changing.join()
+    assert os.path.exists(f"{wandb_init_run.dir}/media") != bundled
     for row in LogView(wandb_init_run.sync_dir).rows():
-        kept = file_of(wandb_init_run, row["thing"]["path"])
-        assert hashlib.sha256(kept).hexdigest() == row["thing"]["sha256"]
-        assert len(kept) == row["thing"]["size"]
+        content = file_of(wandb_init_run, row["thing"]["path"])
+        assert hashlib.sha256(content).hexdigest() == row["thing"]["sha256"]
+        assert len(content) == row["thing"]["size"]
 
 
 @pytest.mark.parametrize("make", [wandb.Molecule, wandb.Object3D, wandb.Audio, wandb.Image])
@@ -230,10 +245,11 @@ def test_other_threads_log_while_media_are_encoded(wandb_init_run: Any) -> None:
     ]
 
 
-def test_what_log_has_returned_for_survives_a_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bundled", [False, True])
+def test_what_log_has_returned_for_survives_a_kill(bundled: bool, tmp_path: Path) -> None:
     code = (
         "import os, signal, wandb\n"
-        "run = wandb.init(mode='offline', settings={'silent': True})\n"
+        f"run = wandb.init(mode='offline', settings={{'silent': True, 'bundle_files': {bundled}}})\n"
         "for i in range(20): run.log({'page': wandb.Html('<p>%d' % i, inject=False), 'i': i})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -243,10 +259,53 @@ def test_what_log_has_returned_for_survives_a_kill(tmp_path: Path) -> None:
     view = LogView(directory)
     named = {item.path for record in view.of("files") for item in record.files}
     assert len(view.rows()) == 20
+    assert len(list(directory.glob("*.files.tar"))) == bundled
     for row in view.rows():
-        content = (directory / "files" / row["page"]["path"]).read_bytes()
+        content = kept(directory, row["page"]["path"])
         assert content == b"<p>%d" % row["i"]
         assert row["page"]["path"] in named
+
+
+def test_a_bundle_holds_the_same_under_the_same_names(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").write_text("v 0 0 0")
+    found = []
+    for bundled in (False, True):
+        with wandb.init(
+            mode="offline", id="m", settings={**BUNDLED["settings"], "bundle_files": bundled}
+        ) as run:
+            run.log(
+                {"pages": [Note("a"), Note("b")], "long/" + "k" * 300: Note(""), "big": Note("c" * 3_000_000)}
+            )
+            run.log({"thing": wandb.Object3D(str(tmp_path / "a.obj"))})
+        view = LogView(run.sync_dir)
+        names = [item.path for record in view.of("files") for item in record.files if "media/" in item.path]
+        found.append((view.rows(), [(name, kept(Path(run.sync_dir), name)) for name in names]))
+    assert len(found[0][1]) == 5 and found[0] == found[1]
+    assert not any("media" in names for _, names, _ in os.walk(run.sync_dir))
+
+
+def test_a_signal_while_a_bundle_is_written_costs_no_media(tmp_path: Path) -> None:
+    code = (
+        "import wandb\n"
+        "run = wandb.init(mode='offline', settings={'silent': True, 'bundle_files': True})\n"
+        "for i in range(10**9):\n"
+        "    run.log({'page': wandb.Html(str(i) * 100_000, inject=False)})\n"
+        "    print(flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(20):
+            process.stdout.readline()
+        process.terminate()
+        process.stdout.read()
+        assert process.wait(60) == -signal.SIGTERM
+    (directory,) = (tmp_path / "wandb").glob("offline-run-*")
+    view = LogView(directory)
+    assert view.kinds()[-1] == "exit" and len(view.rows()) >= 20
+    for row in view.rows():
+        assert hashlib.sha256(kept(directory, row["page"]["path"])).hexdigest() == row["page"]["sha256"]
+    (bundle,) = directory.glob("*.files.tar")
+    assert subprocess.run(["tar", "-tf", str(bundle)], capture_output=True).returncode == 0
 
 
 def test_a_forked_child_logs_media_into_its_own_log(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import pytest
 from disks import SmallDisk
@@ -145,6 +147,36 @@ def test_a_full_disk_leaves_the_members_before(small_disk: SmallDisk, tmp_path: 
         assert tar.extractfile("third").read() == source.read_bytes()  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("at_once", ["close", "add"])
+def test_a_signal_handler_may_end_the_bundle_while_a_member_is_written(at_once: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 20_000)
+    bundle = FileBundle(str(tmp_path / "run-x.files.tar"))
+    bundle.add("first", str(source))
+
+    def finish(number: int, frame: Any) -> None:
+        if at_once == "add":
+            bundle.add("last", str(source))
+        bundle.close()
+        raise KeyboardInterrupt  # the process would end here
+
+    class Sending(io.BytesIO):
+        def read(self, n: Optional[int] = -1) -> bytes:
+            signal.raise_signal(signal.SIGUSR2)
+            return super().read(n)
+
+    before = signal.signal(signal.SIGUSR2, finish)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bundle.add_open("broken into", Sending(bytes(700)), 700, 0.0)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    with tarfile.open(bundle.path) as tar:
+        assert tar.getnames() == ["first", "last"][: 1 + (at_once == "add")]
+    whole = Bundle(bundle.path)
+    assert whole.members() and whole.is_whole()
+
+
 def test_what_was_put_into_files_by_hand_stays_there(runner: Any) -> None:
     run = wandb.init(mode="offline", id="x", settings={**QUIET, "bundle_files": True})
     Path(run.dir, "mine").write_bytes(b"mine")
@@ -200,8 +232,9 @@ def test_the_log_is_compressed_at_the_end_if_that_is_wished(runner: Any) -> None
     assert len(LogView(run.sync_dir).rows()) == 1000
 
 
-def test_a_log_that_is_being_synced_is_not_compressed(capfd: Any) -> None:
+@pytest.mark.parametrize("lease", ["run-x.wandb.lease", "run-x.wandb.0123abcd.lease"])
+def test_a_log_that_is_being_synced_is_not_compressed(lease: str, capfd: Any) -> None:
     run = wandb.init(mode="offline", id="x", settings={**QUIET, "silent": False, "compress_on_finish": True})
-    Path(run.sync_dir, "run-x.wandb.lease").write_text("{}")
+    Path(run.sync_dir, lease).write_text("{}")
     run.finish()
     assert "run-x.wandb" in os.listdir(run.sync_dir) and "still in use" in capfd.readouterr().err
