@@ -279,8 +279,7 @@ def test_a_repair_that_is_killed_anywhere_has_a_log_and_the_damaged_one(tmp_path
 
 
 def _with_receipt(log: LogBuilder) -> None:
-    n_bytes, crc32 = checksum(log.path)
-    proven = {"name": log.path.name, "file_n_bytes": n_bytes, "crc32": crc32}
+    proven = {"name": log.path.name, **checksum(log.path)}
     body = {
         "format": "wandb-ng receipt",
         "version": 1,

@@ -100,7 +100,7 @@ def init(
         ValidationError: An argument, a setting or a config value cannot be used.
         LogWriteError: The run directory or the log cannot be made.
     """
-    arguments = locals()
+    arguments = dict(locals())  # a copy: under a debugger, the names below come into the original
     given = {name: value for name, value in arguments.items() if name not in NO_SETTINGS}
     if isinstance(tags, str):
         given["tags"] = (tags,)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import run_python
@@ -475,3 +476,18 @@ def test_trouble_with_the_log_does_not_reach_the_training_loop(swallowed_errors,
     assert len(swallowed_errors) == 1 and capsys.readouterr().err.count("Training goes on") == 1
     run.finish()
     assert wandb.run is None
+
+
+def test_a_run_can_be_opened_under_a_debugger(tmp_path: Path) -> None:
+    """Before Python 3.13 a trace function makes names that a function sets later part of its `locals()`."""
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run = wandb.init(mode="offline", dir=tmp_path, settings={"silent": True})
+    finally:
+        sys.settrace(before)
+    run.finish()
