@@ -153,9 +153,14 @@ class Visits:
         return True
 
     def _visit_one(self, run: RunSync) -> Outcome:
+        outcome = self._try(run)
+        # It may have gone before the visit, or in the midst of it.
+        if self._live and outcome.status in (*_UNFINISHED, Status.EMPTY) and not is_there(run.log.path):
+            return Outcome(run.log, Status.SKIPPED, "the log was moved or removed")
+        return outcome
+
+    def _try(self, run: RunSync) -> Outcome:
         try:
-            if self._live and not is_there(run.log.path):
-                return Outcome(run.log, Status.SKIPPED, "the log was moved or removed")
             return run.visit(SLICE_S if self._live else math.inf)
         except Interrupted as error:
             reason = "the next sync goes on from what was acknowledged"
