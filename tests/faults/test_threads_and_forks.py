@@ -14,6 +14,7 @@ import pytest
 from log_view import LogView
 
 import wandb
+from wandb.errors import RunFinishedError
 
 
 def test_rows_of_many_threads_are_whole_and_each_has_a_step_of_its_own(wandb_init_run) -> None:
@@ -37,6 +38,29 @@ def test_rows_of_many_threads_are_whole_and_each_has_a_step_of_its_own(wandb_ini
 @pytest.mark.wandb_args(
     init={"settings": {"console": "off", "silent": True, "x_disable_stats": True, "x_disable_meta": True}}
 )
+def test_no_row_of_a_thread_comes_behind_the_end_of_the_run(tmp_path: Path) -> None:
+    settings = {"silent": True, "console": "off", "x_disable_stats": True, "x_disable_meta": True}
+
+    def log_on(run: wandb.Run, begun: threading.Event) -> None:
+        with pytest.raises(RunFinishedError):
+            while True:
+                run.log({"n": 0})
+                begun.set()
+
+    for number in range(10):  # before, one in four or so ended with a row
+        run = wandb.init(mode="offline", dir=tmp_path, id=f"r{number}", settings=settings)
+        begun = threading.Event()
+        threads = [threading.Thread(target=log_on, args=(run, begun)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        assert begun.wait(30)
+        run.finish()
+        for thread in threads:
+            thread.join()
+        kinds = LogView(next(tmp_path.glob(f"wandb/offline-run-*-r{number}"))).kinds()
+        assert kinds[-1] == "exit" and kinds.count("exit") == 1
+
+
 def test_a_forked_child_does_not_write_into_the_parent_s_log_and_may_have_a_run_of_its_own(
     wandb_init_run,
 ) -> None:

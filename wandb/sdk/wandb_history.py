@@ -128,7 +128,7 @@ class History:
         self._state_every_bytes = STATE_EVERY_BYTES
         self._step_of_line_0 = starting_step - n_lines  # were every step a row; moves with those left out
         self._summary_due_step = starting_step + STATE_EVERY_BYTES
-        self._append = backend.append
+        self._append: Callable[[bytes], None] = backend.append
         self._media = media
         self._backend = backend
         self._lock = backend.lock
@@ -204,6 +204,11 @@ class History:
         with self._lock:
             if self._pending is not None:
                 self._end_row()
+
+    def end(self, refuse: Callable[[bytes], None]) -> None:
+        """Take no more rows: what a thread still logs goes to `refuse` instead, which raises."""
+        with self._lock:
+            self._append = refuse
 
     def own_values(self) -> Dict[str, Any]:
         """Return what the last row has under OWN_KEYS; empty before the first one."""

@@ -885,12 +885,14 @@ class Run:
         runtime_s = int(self._history.runtime_s())
         self._used("finish")
         append = self._backend.append
+        no_more_rows = partial(self._history.end, lambda body: self._refuse("log"))  # behind the exit record
         if self._is_side:  # what the run is in the end, its main log says
             has_begun = not isinstance(self._backend, SideBackend) or self._backend.has_records
-            return [lambda: append(records.exit_(exit_code, runtime_s))] if has_begun else []
+            return [no_more_rows, lambda: append(records.exit_(exit_code, runtime_s))] if has_begun else []
         return [
             lambda: append(records.telemetry(self._telemetry)),
             self._history.write_summary,
+            no_more_rows,
             lambda: append(records.summary({("_wandb", "runtime"): runtime_s, "_runtime": runtime_s})),
             lambda: append(records.exit_(exit_code, runtime_s)),
         ]
@@ -900,7 +902,7 @@ class Run:
         self._log = lambda *args: self._refuse("log")
 
     def _refuse(self, call: str) -> NoReturn:
-        if self._closed == "is finished":
+        if self._closed in ("", "is finished"):  # or is about to be
             raise RunFinishedError(
                 f"Run ({self.id}) is finished. The call to `{call}` will be ignored. "
                 "Please make sure that you are using an active run."
