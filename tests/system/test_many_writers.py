@@ -420,7 +420,8 @@ def test_64_writers_some_killed_and_a_syncer_that_is_killed_again_and_again(
     run = the_run(live_mock_server)
     assert_all_of_many(run, 63)
     times = [json.loads(line)["_runtime"] for line in run["history"]]
-    assert times == sorted(times)
+    # Each process has a zero of its own, known to a microsecond or so.
+    assert all(later > earlier - 1e-4 for earlier, later in zip(times, times[1:]))
     before = live_mock_server.ctx
     assert "everything was uploaded before" in synced(tmp_path, live_mock_server, "--json")
     assert live_mock_server.ctx == before
