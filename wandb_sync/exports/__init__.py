@@ -123,6 +123,8 @@ def first_entries(run: RecordedRun, wanted: Wanted, n: int) -> Iterator[Dict[str
 def replaced(path: Optional[str]) -> Iterator[IO[bytes]]:
     """Yield a file that is at `path` once the block has ended well; stdout, if there is no path.
 
+    What is no file (a device, a pipe) is written to as it is, and never replaced.
+
     Raises:
         Error: It cannot be written.
     """
@@ -133,6 +135,10 @@ def replaced(path: Optional[str]) -> Iterator[IO[bytes]]:
         return
     temporary = ""
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as device:
+                yield device
+            return
         with tempfile.NamedTemporaryFile(
             prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path) or ".", delete=False
         ) as file:

@@ -352,6 +352,19 @@ def test_export_to_html_is_one_page_in_which_everything_is_text() -> None:
     assert log.path.exists()
 
 
+def test_an_export_to_what_is_no_file_leaves_it_what_it_is() -> None:
+    """It was replaced by a file: as root, /dev/null too."""
+    log = LogBuilder(Path("wandb")).rows(3).exit(0)
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("export", str(log.directory), "--to", "csv", "-o", "pipe").exit_code == 0
+        assert os.read(reader, 1 << 16).count(b"\n") == 4
+    finally:
+        os.close(reader)
+    assert not os.path.isfile("pipe")
+
+
 def test_an_export_that_fails_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     LogBuilder(Path("wandb"), "one").rows(3).exit(0)
     Path("rows.csv").write_text("mine")
