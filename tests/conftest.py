@@ -5,6 +5,7 @@ Fixtures that know the server stand in fixtures_server.py.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -131,6 +132,21 @@ def cli_runner() -> Any:
         return CliRunner(mix_stderr=False)  # type: ignore[call-arg, unused-ignore]
     except TypeError:  # click 8.2 never mixes them
         return CliRunner()
+
+
+def wandb_command(*arguments: object, exit_code: int = 0) -> Any:
+    """Run `wandb ARGUMENTS...` in this process; return click's result."""
+    from wandb.cli import main
+
+    result = cli_runner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+def wandb_lines(*arguments: object, exit_code: int = 0) -> List[Dict[str, Any]]:
+    """Run `wandb ARGUMENTS...`; return the JSON objects that it prints, one a line."""
+    printed = wandb_command(*arguments, exit_code=exit_code).stdout
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 @pytest.fixture

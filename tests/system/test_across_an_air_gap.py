@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from click.testing import Result
-from conftest import cli_runner
+from conftest import wandb_command as wandb
+from conftest import wandb_lines as lines
 from log_builder import LogBuilder, everything
 
-from wandb.cli import main
 from wandb_sync.pack.manifest import Manifest, Run
 from wandb_sync.pack.upload import shares
 
@@ -28,16 +27,6 @@ def server(mock_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in mock_server.environ.items():
         monkeypatch.setenv(name, value)
     return mock_server
-
-
-def wandb(*arguments: object, exit_code: int = 0) -> Result:
-    result = cli_runner().invoke(main, list(map(str, arguments)))
-    assert result.exit_code == exit_code, result.output
-    return result
-
-
-def lines(*arguments: object, exit_code: int = 0) -> List[Dict[str, Any]]:
-    return [json.loads(line) for line in wandb(*arguments, exit_code=exit_code).stdout.splitlines()]
 
 
 def end_state(server: Any, run_id: str) -> Dict[str, Any]:

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
-from click.testing import Result
-from conftest import cli_runner
+from conftest import wandb_command as wandb
+from conftest import wandb_lines as lines
 from log_builder import LogBuilder
 from log_view import LogView
 
-from wandb.cli import main
 from wandb.errors import BadFileHeader, LeaseHeld, UsageError
 from wandb.transaction_log.reader import read_records
 from wandb_sync.check import check
 from wandb_sync.discover import Log
 from wandb_sync.lease import Lease
 from wandb_sync.repair import repair
-
-
-def wandb(*arguments: object, exit_code: int = 0) -> Result:
-    result = cli_runner().invoke(main, list(map(str, arguments)))
-    assert result.exit_code == exit_code, result.output
-    return result
-
-
-def lines(*arguments: object, exit_code: int = 0) -> List[Dict[str, Any]]:
-    return [json.loads(line) for line in wandb(*arguments, exit_code=exit_code).stdout.splitlines()]
 
 
 @pytest.fixture
