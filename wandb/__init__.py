@@ -14,7 +14,7 @@ names (decision 0022).  The names below are the interface; each is looked up whe
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 
 from wandb.version import __version__
 
@@ -122,11 +122,23 @@ def __getattr__(name: str) -> Any:
         return active.BeforeInit(f"wandb.{name}") if active.current is None else getattr(active.current, name)
     if name in _PARTS:
         return __import__(f"wandb.{name}", fromlist=["*"])
-    home = _HOMES.get(name)
+    return _load(globals(), _HOMES, name)
+
+
+def _load(package: Dict[str, Any], homes: Mapping[str, str], name: str) -> Any:
+    """Return a public name of a package of ours from the module that it lives in, and keep it.
+
+    Args:
+        package: The package's globals.
+
+    Raises:
+        AttributeError: It has no such name.
+    """
+    home = homes.get(name)
     if home is None:
-        raise AttributeError(f"module 'wandb' has no attribute {name!r}")
+        raise AttributeError(f"module {package['__name__']!r} has no attribute {name!r}")
     __import__(home)
-    found = globals()[name] = getattr(sys.modules[home], name)
+    found = package[name] = getattr(sys.modules[home], name)
     return found
 
 

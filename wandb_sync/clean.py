@@ -35,7 +35,7 @@ from wandb_sync.pack import memory
 from wandb_sync.pack.manifest import MEMORY_NAME
 from wandb_sync.receipts import log_differs, side_names
 from wandb_sync.run_sync import hand_on_printed, read_receipts
-from wandb_sync.segments import peek, first_run, segment_name
+from wandb_sync.segments import peek, run_record, segment_name
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
@@ -199,7 +199,7 @@ def _reason(directory: Path, logs: Sequence[Log], options: CleanOptions, is_prov
 def _is_over(log: Log) -> bool:
     """Whether nobody will write to a log any more."""
     try:
-        run = first_run(log.path)[0]
+        run = run_record(log.path)
         return has_ended(log.path, run, ASSUME_DEAD_AFTER_S, time.time()) or check(log.path).has_exit
     except Error:
         return True  # it is no log that anybody could go on with

@@ -27,7 +27,7 @@ from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.json_tree import Tree, row_tree
 from wandb_sync.metrics import Metrics
 from wandb_sync.run_config import RunConfig
-from wandb_sync.join import Part, join
+from wandb_sync.join import Part, join, seconds
 from wandb_sync.segments import Segment, run_record
 from wandb_sync.session import OUR_PRODUCER
 from wandb_sync.sides import Side, sides_of, zero_s
@@ -163,7 +163,7 @@ class Facts:
             self._starting_step = self.last_step + 1
         if not self.started_s:
             first = run.segment.first_start_time if run.HasField("segment") else run.start_time
-            self.started_s = first.seconds + first.nanos / 1e9
+            self.started_s = seconds(first)
         self._config.apply(run.config)
         self._folded.apply(run.summary)
         self.run.CopyFrom(run)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from google.protobuf.message import DecodeError
 
@@ -88,7 +88,7 @@ class Part:
             except DecodeError:
                 return -math.inf
             written = record.stats.timestamp if field == _STATS else record.output_raw.timestamp
-            return float(written.seconds + written.nanos / 1e9)
+            return seconds(written)
         return -math.inf
 
 
@@ -108,6 +108,11 @@ def join(parts: Sequence[Part], until_s: float) -> Iterator[Tuple[Part, Event]]:
             heapq.heapreplace(waiting, (part.time_s, waiting[0][1]))
         else:
             heapq.heappop(waiting)
+
+
+def seconds(timestamp: Any) -> float:
+    """Return a protobuf Timestamp as seconds since the epoch."""
+    return float(timestamp.seconds + timestamp.nanos / 1e9)
 
 
 def field_of(payload: bytes) -> int:

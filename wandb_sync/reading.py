@@ -34,7 +34,7 @@ from wandb_sync.facts import Facts, facts_of, state_of
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, POLL_EVERY_S, has_ended
 from wandb_sync.join import Part, join
 from wandb_sync.run_lookup import Found
-from wandb_sync.segments import Segment, first_run, run_of
+from wandb_sync.segments import Segment, run_of, run_record
 from wandb_sync.sides import Side, sides_of, zero_s
 from wandb_sync.typed_records import (
     SEGMENT_MISSING,
@@ -389,7 +389,7 @@ class RecordedRun:
 
     def _first_run(self, segment: Segment) -> Optional[pb.RunRecord]:
         if segment not in self._first_runs:
-            run = first_run(segment.log.path)[0]
+            run = run_record(segment.log.path)
             if run is None:
                 return None  # not yet: its process has just begun
             self._first_runs[segment] = run

@@ -25,7 +25,7 @@ from wandb_sync.checkpoint import sync_directory
 from wandb_sync.discover import Log, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.lease import Lease
-from wandb_sync.segments import first_run
+from wandb_sync.segments import run_record
 
 REASON = "damage"  # LostRecords.reason of what was lost before a repair
 _TEMPORARY = ".repairing"
@@ -69,7 +69,7 @@ def repair(log: Log, *, out: Optional[Path] = None, force: bool = False, dry_run
         _copy_sound(log.path, out, checked)
         return Repaired(checked, out)
     with contextlib.suppress(LogError):
-        if not force and not has_ended(log.path, first_run(log.path)[0], ASSUME_DEAD_AFTER_S, time.time()):
+        if not force and not has_ended(log.path, run_record(log.path), ASSUME_DEAD_AFTER_S, time.time()):
             raise UsageError(
                 f"{log.shown}: the run goes on", hint="wait for its end, or give --out; --force if it is dead"
             )

@@ -36,7 +36,7 @@ from wandb.errors import (
     SyncError,
 )
 from wandb.processes import Life
-from wandb.proto.record_pb2 import FilesItem, RunRecord
+from wandb.proto.record_pb2 import FilesItem
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.log_file import open_log, size
 from wandb.transaction_log.parser import Event, Lost, Record
@@ -60,11 +60,11 @@ from wandb_sync.checkpoint import (
 from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
-from wandb_sync.join import Part, join
+from wandb_sync.join import Part, field_of, join
 from wandb_sync.lease import Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, peek, run_record
-from wandb_sync.sides import Side, started_s, zero_s
+from wandb_sync.segments import Peek, peek, run_record, segment_name, started_s
+from wandb_sync.sides import Side, belongs, side_at, zero_s
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
 from wandb_sync.transport.base import FileBody, Transport
@@ -84,6 +84,7 @@ MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
+_CONSOLE_FIELDS = (RecordMessage.OUTPUT_RAW_FIELD_NUMBER, RecordMessage.OUTPUT_LOGGER_FIELD_NUMBER)
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -575,27 +576,20 @@ class RunSync:
         """Return the side logs of this segment that are here, by their ids."""
         found: Dict[str, Side] = {}
         assert self._first is not None
-        for path in side_logs(self.log.path, is_shared=self._first.is_shared):
-            run = run_record(Path(path))
-            if run is None or not run.writer.side or not self._is_ours(Path(path), run):
-                continue
-            found[run.writer.id] = Side(Path(path), run)
+        for path in map(Path, side_logs(self.log.path, is_shared=self._first.is_shared)):
+            side = side_at(path)
+            if side is not None and belongs(side, self.log, self._first, self._begins_s()):
+                found[side.id] = side
         return found
 
-    def _is_ours(self, path: Path, side: RunRecord) -> bool:
-        """Say whether a side log belongs to this segment: beside it, or begun nearest to it."""
-        first = self._first
-        assert first is not None
-        if (side.run_id, side.project) != (first.run_id, first.project):
-            return False
-        if path.parent == self.log.directory:
-            return True
-        begins = [first.started_s]
+    def _begins_s(self) -> Iterator[float]:
+        """Yield when the segments of the run were begun, this one first."""
+        assert self._first is not None
+        yield self._first.started_s
         for other in (*self.others.before, *self.others.after):
             record = run_record(other.path)
-            begins += [started_s(record)] if record is not None else []
-        began = started_s(side)
-        return min(begins, key=lambda begin: abs(begin - began)) == first.started_s
+            if record is not None:
+                yield started_s(record)
 
     def _has_ended(self, part: Part, session: Session) -> bool:
         """Say whether nobody writes to one of the logs any more."""
@@ -897,7 +891,7 @@ class RunSync:
 
     def _write_printed(self, file: IO[bytes]) -> int:
         """Write what segments have printed that were cleaned since; returns its size in bytes."""
-        here = {f"{log.directory.name}/{log.path.name}" for log in self.others.before}
+        here = {segment_name(log) for log in self.others.before}
         oldest = self.others.before[0] if self.others.before else self.log
         texts = [text for name, text in read_printed(oldest) if name not in here]
         return sum(file.write(text.encode("utf-8", "surrogateescape")) for text in texts)
@@ -1062,17 +1056,6 @@ def checksum(path: Path) -> Dict[str, int]:
     return {"file_n_bytes": n_bytes, "crc32": crc32}
 
 
-def is_damaged(log: Path) -> bool:
-    """Say whether the begin of a log cannot be read though something stands there."""
-    with Reader(log) as reader:
-        for number, event in enumerate(reader.events()):
-            if isinstance(event, Lost):
-                return True
-            if number > 10:
-                break
-        return reader.loss_at_end() is not None
-
-
 def read_receipts(path: Path) -> Dict[str, Any]:
     """Return the receipts of a log by destination; empty if there are none that can be read."""
     with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError):
@@ -1104,7 +1087,7 @@ def _printed(
                 limit = 0 if ends is None else ends[id]
                 parts.append(Part(reader, 0.0 if run is None else zero_s(run), id=id, limit=limit))
         for part, event in join(parts, math.inf):
-            if isinstance(event, Record) and _may_be_console(event.payload):
+            if isinstance(event, Record) and field_of(event.payload) in _CONSOLE_FIELDS:
                 record = RecordMessage.FromString(event.payload)
                 if record.HasField("output_raw"):
                     console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
@@ -1116,8 +1099,8 @@ def _printed(
 
 def _sides_beside(log: Log) -> List[Side]:
     """Return the side logs in a log's own directory."""
-    runs = [(Path(path), run_record(Path(path))) for path in side_logs(log.path)]
-    return [Side(path, run) for path, run in runs if run is not None]
+    found = (side_at(Path(path)) for path in side_logs(log.path))
+    return [side for side in found if side is not None]
 
 
 def read_printed(log: Log) -> List[Tuple[str, str]]:
@@ -1139,7 +1122,7 @@ def hand_on_printed(log: Log, later: Log) -> None:
         SyncError: It cannot be kept.
         LogError: The log cannot be read.
     """
-    name = f"{log.directory.name}/{log.path.name}"
+    name = segment_name(log)
     with contextlib.closing(Transcript()) as transcript, tempfile.TemporaryFile() as file:
         transcript.write_to(file, _printed(log, transcript, _sides_beside(log)).live_lines())
         file.seek(0)
@@ -1154,14 +1137,3 @@ def _starting_step(syncstate: Path) -> Optional[int]:
         return int(json.loads(syncstate.read_bytes())["starting_step"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _may_be_console(payload: bytes) -> bool:
-    """Whether a record may be console output, judged by its first tags; saves parsing all the others."""
-    at = 0
-    if payload[:1] == b"\x08":
-        at = 1
-        while at < len(payload) and payload[at] > 127:
-            at += 1
-        at += 1
-    return payload[at : at + 1] == b"\x6a" or payload[at : at + 2] == b"\xda\x01"

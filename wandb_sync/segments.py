@@ -20,9 +20,10 @@ from google.protobuf.message import DecodeError
 from wandb.errors import LogError
 from wandb.proto import record_pb2
 from wandb.transaction_log.log_file import plain_name
-from wandb.transaction_log.parser import Record
+from wandb.transaction_log.parser import Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb_sync.discover import Log
+from wandb_sync.join import seconds
 from wandb_sync.session import OUR_PRODUCER
 
 FIRST_RECORDS = 10  # the run record is among them
@@ -69,7 +70,7 @@ class Segment(NamedTuple):
     lacks: str = ""
 
 
-def first_run(log: Path) -> Tuple[Optional[record_pb2.RunRecord], bool]:
+def _first_run(log: Path) -> Tuple[Optional[record_pb2.RunRecord], bool]:
     """Return the first run record of a log, if it is where it belongs, and whether the log is ours.
 
     Raises:
@@ -98,7 +99,7 @@ def run_record(log: Path) -> Optional[record_pb2.RunRecord]:
     Raises:
         LogError: The log cannot be read.
     """
-    return first_run(log)[0]
+    return _first_run(log)[0]
 
 
 def peek(log: Path) -> Optional[Peek]:
@@ -107,17 +108,32 @@ def peek(log: Path) -> Optional[Peek]:
     Raises:
         LogError: The log cannot be read.
     """
-    run, is_ours = first_run(log)
+    run, is_ours = _first_run(log)
     if run is None:
         return None
-    started_s = run.start_time.seconds + run.start_time.nanos / 1e9
     who = (run.run_id, run.entity, run.project)
     behind = (run.segment.previous, run.segment.previous_end, run.segment.begin.history)
     is_rewound = run.HasField("branch_point") and run.branch_point.run == run.run_id
     resumes = run.resume or run.resumed
     return Peek(
-        *who, started_s, is_ours, *behind, is_rewound, run.branch_point.value, resumes, run.writer.shared
+        *who, started_s(run), is_ours, *behind, is_rewound, run.branch_point.value, resumes, run.writer.shared
     )
+
+
+def started_s(run: record_pb2.RunRecord) -> float:
+    """Return when a log was begun, in seconds since the epoch."""
+    return seconds(run.start_time)
+
+
+def is_damaged(log: Path) -> bool:
+    """Say whether the begin of a log cannot be read though something stands there."""
+    with Reader(log) as reader:
+        for number, event in enumerate(reader.events()):
+            if isinstance(event, Lost):
+                return True
+            if number > FIRST_RECORDS:
+                break
+        return reader.loss_at_end() is not None
 
 
 def segment_name(log: Log) -> str:
@@ -180,7 +196,8 @@ def recordings(firsts: Mapping[Log, Peek]) -> List[List[Log]]:
 
 def in_order(logs: Sequence[Log], firsts: Mapping[Log, Peek]) -> List[Segment]:
     """Return the logs of one recording as segments, in the order of their lines."""
-    ordered = sorted(logs, key=lambda log: place(log, {other: firsts[other] for other in logs}))
+    mine = {log: firsts[log] for log in logs}
+    ordered = sorted(logs, key=lambda log: place(log, mine))
     ends = {firsts[log].previous: firsts[log].previous_end for log in ordered}
     names = {segment_name(log) for log in ordered}
     found = []

@@ -16,14 +16,14 @@ from wandb.errors import Error, UsageError
 from wandb.transaction_log.log_file import is_there, on_disk, size, status
 from wandb_sync.discover import Log, Unusable, directories_by_run, usage_error, sidecars
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
-from wandb_sync.run_sync import Others, RunOptions, RunSync, is_damaged
-from wandb_sync.segments import NOTHING, Peek, peek, place, segment_name
+from wandb_sync.run_sync import Others, RunOptions, RunSync
+from wandb_sync.segments import NOTHING, Peek, in_order, is_damaged, peek
 from wandb_sync.units import Shard
 
 OptionsFor = Callable[[Log, Optional[Peek]], Optional[RunOptions]]
 
 
-class Segment(NamedTuple):
+class ChosenLog(NamedTuple):
     """A log that has something to do, and how."""
 
     log: Log
@@ -32,10 +32,10 @@ class Segment(NamedTuple):
     options: RunOptions
 
 
-Segments = List[Segment]  # of one run, in order
+ChosenRun = List[ChosenLog]  # its logs, in order
 
 
-def _size(run: Segments) -> int:
+def _size(run: ChosenRun) -> int:
     n_bytes = 0
     for segment in run:
         with contextlib.suppress(OSError):
@@ -43,12 +43,12 @@ def _size(run: Segments) -> int:
     return n_bytes
 
 
-def _name_of(run: Segments) -> Tuple[str, str]:
+def _name_of(run: ChosenRun) -> Tuple[str, str]:
     return (run[0].log.directory.name, str(run[0].log.path))
 
 
 # By name is by age: names begin with the time.  Runs of one size stay in that order.
-ORDERS: Mapping[str, Callable[[List[Segments]], List[Segments]]] = {
+ORDERS: Mapping[str, Callable[[List[ChosenRun]], List[ChosenRun]]] = {
     "oldest": lambda runs: sorted(runs, key=lambda run: (run[0].first.started_s, _name_of(run))),
     "newest": lambda runs: sorted(
         runs, key=lambda run: (run[-1].first.started_s, _name_of(run)), reverse=True
@@ -127,7 +127,7 @@ class Chooser:
 
     def fresh(
         self, logs: Sequence[Log], unusable: Optional[Sequence[Unusable]], busy: Mapping[Log, RunSync]
-    ) -> List[Segments]:
+    ) -> List[ChosenRun]:
         """Return the runs that have something to do; those that are not wanted have their outcome at once.
 
         Args:
@@ -170,7 +170,7 @@ class Chooser:
         for log in [log for log in self._seen if log not in there and not is_there(log.path)]:
             del self._seen[log]
 
-    def _in_order(self, runs: List[Segments]) -> List[Segments]:
+    def _in_order(self, runs: List[ChosenRun]) -> List[ChosenRun]:
         """Return our part in the order that is wanted, then the others' parts, the next one's first."""
         runs = ORDERS[self._selection.order](runs)
         index, count = self._selection.shard
@@ -206,7 +206,7 @@ class Chooser:
                 code = UsageError.exit_code if isinstance(error, FileNotFoundError) else Error.exit_code
                 self._done(Outcome(log, Status.FAILED, reason, code))
 
-    def _runs_of(self, fresh: Sequence[Log], busy: Mapping[Log, RunSync]) -> List[Segments]:
+    def _runs_of(self, fresh: Sequence[Log], busy: Mapping[Log, RunSync]) -> List[ChosenRun]:
         """Return fresh logs by run, in order, each with the run's other segments, be those fresh or not."""
         by_run: Dict[Tuple[str, ...], List[Log]] = {}
         for log, seen in self._seen.items():
@@ -224,18 +224,17 @@ class Chooser:
         found = []
         for logs in by_run.values():
             firsts = {log: self._first_of(log) for log in logs}
-            logs.sort(key=lambda log: place(log, firsts))
-            ends = {first.previous: first.previous_end for first in firsts.values()}
+            segments = in_order(logs, firsts)
             wanted = []
-            for number, log in enumerate(logs):
+            for number, (log, first, read_until, _) in enumerate(segments):
                 # Who does not say what he follows did not know of the others.
-                after = [other for other in logs[number + 1 :] if firsts[other].previous]
-                before = logs[:number] if firsts[log].previous else []
-                others = Others(before, after, ends.get(segment_name(log), 0))
+                after = [other.log for other in segments[number + 1 :] if other.first.previous]
+                before = [other.log for other in segments[:number]] if first.previous else []
+                others = Others(before, after, read_until)
                 if log in is_fresh:
                     options = self._options_for(log, self._seen[log].first)
                     assert options is not None
-                    wanted.append(Segment(log, firsts[log], others, options))
+                    wanted.append(ChosenLog(log, first, others, options))
                 elif log in busy:
                     busy[log].others = others
             if wanted:

@@ -26,7 +26,7 @@ from wandb_sync.follow import POLL_EVERY_S
 from wandb_sync.options import PARALLEL_RUNS
 from wandb_sync.outcomes import EXIT_INTERRUPTED, EXIT_LIMIT, Emit, Outcome, Report, Status
 from wandb_sync.run_sync import RunOptions, RunSync
-from wandb_sync.selection import Chooser, OptionsFor, Segments, Selection
+from wandb_sync.selection import Chooser, OptionsFor, ChosenRun, Selection
 from wandb_sync.transport.base import Transport
 from wandb_sync.transport.stoppable import Stop
 from wandb_sync.visits import Group, Visits
@@ -287,7 +287,7 @@ def n_cpus() -> int:
         return os.cpu_count() or 1
 
 
-def _refuse_merging(runs: Sequence[Segments]) -> None:
+def _refuse_merging(runs: Sequence[ChosenRun]) -> None:
     """See that no two runs are given the same id by the user.
 
     Raises:

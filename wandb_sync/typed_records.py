@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from wandb.proto import record_pb2 as pb
 from wandb_sync.json_tree import leaf_text, path_of
+from wandb_sync.join import seconds
 
 UNREADABLE = "unreadable"  # a whole record whose content nobody can read
 SEGMENT_MISSING = "segment missing"  # a log of the run is not here, or not all of it
@@ -332,7 +333,7 @@ class Decoder:
         if footer.HasField("lost"):
             lost = footer.lost
             counts = (lost.history, lost.console, lost.stats, lost.other)
-            span = (lost.first_step, lost.last_step, _seconds(lost.since), _seconds(lost.until))
+            span = (lost.first_step, lost.last_step, seconds(lost.since), seconds(lost.until))
             found.append(GivenUp(lost.reason, *counts, *span, offset, self.log))
         return found
 
@@ -347,7 +348,7 @@ class Decoder:
             run.notes,
             tuple(run.tags),
             run.host,
-            _seconds(run.start_time),
+            seconds(run.start_time),
             offset,
             self.log,
         )
@@ -366,14 +367,14 @@ class Decoder:
 
     def _output_raw(self, output: pb.OutputRawRecord, offset: int) -> List[TypedRecord]:
         is_error = output.output_type == pb.OutputRawRecord.STDERR
-        self._last_at = _seconds(output.timestamp)
+        self._last_at = seconds(output.timestamp)
         return [ConsoleText(output.line, is_error, self._last_at, offset, self.log, False, *self._who)]
 
     def _output_logger(self, output: pb.OutputLoggerRecord, offset: int) -> List[TypedRecord]:
         return [ConsoleText(output.line, False, self._last_at, offset, self.log, True, *self._who)]
 
     def _stats(self, stats: pb.StatsRecord, offset: int) -> List[TypedRecord]:
-        return [SystemMetrics(_values_of(stats.item), _seconds(stats.timestamp), offset, self.log)]
+        return [SystemMetrics(_values_of(stats.item), seconds(stats.timestamp), offset, self.log)]
 
     def _files(self, files: pb.FilesRecord, offset: int) -> List[TypedRecord]:
         policies, kinds = pb.FilesItem.PolicyType, pb.FilesItem.FileType
@@ -481,7 +482,3 @@ def _flatten(values: Dict[str, Any], prefix: str, found: Dict[str, Any]) -> None
             _flatten(value, f"{prefix}{key}.", found)
         else:
             found[prefix + key] = value
-
-
-def _seconds(timestamp: Any) -> float:
-    return float(timestamp.seconds + timestamp.nanos / 1e9)

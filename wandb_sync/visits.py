@@ -32,7 +32,7 @@ from wandb_sync.follow import has_ended
 from wandb_sync.lease import RENEW_EVERY_S, Lease
 from wandb_sync.outcomes import Emit, Outcome, Status
 from wandb_sync.run_sync import RunSync
-from wandb_sync.selection import Segments
+from wandb_sync.selection import ChosenRun
 from wandb_sync.transport.base import Transport
 
 VISIT_EVERY_S = 15.0  # how often a followed run is seen to, though its log does not grow
@@ -78,7 +78,7 @@ class Visits:
         self._batch = batching.BatchSize()
         self.leases: List[Lease] = []
 
-    def group(self, segments: Segments) -> Group:
+    def group(self, segments: ChosenRun) -> Group:
         """Return the logs of a run, to be visited.  Nothing is read or sent."""
         return Group(
             segments,
@@ -216,7 +216,7 @@ class Group:
         troubles: The logs that could not be uploaded at the last visit, though they may be later.
     """
 
-    def __init__(self, segments: Segments, logs: Sequence[RunSync]) -> None:
+    def __init__(self, segments: ChosenRun, logs: Sequence[RunSync]) -> None:
         self._segments = segments
         self.logs: List[RunSync] = list(logs)
         self.is_away = False
@@ -241,7 +241,7 @@ class Group:
             waits.append(0.0 if any(run.is_behind for run in self.logs) else VISIT_EVERY_S)
         self.due_s = ended_s + min(waits, default=0.0)
 
-    def segments(self) -> Segments:
+    def segments(self) -> ChosenRun:
         """Return what is left, with what is known by now of the run's other segments."""
         others = {run.log: run.others for run in self.logs}
         return [s._replace(others=others[s.log]) for s in self._segments if s.log in others]

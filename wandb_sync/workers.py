@@ -25,7 +25,7 @@ from types import FrameType
 from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from wandb_sync.outcomes import Emit
-from wandb_sync.selection import Segments
+from wandb_sync.selection import ChosenRun
 from wandb_sync.transport.stoppable import Stop
 from wandb_sync.visits import Group, Note, Visits
 
@@ -206,7 +206,7 @@ def main() -> None:
     keeper_stop = threading.Event()
     threading.Thread(target=visits.keep_leases, args=(keeper_stop,), daemon=True).start()
 
-    def visit(number: int, segments: Segments) -> None:
+    def visit(number: int, segments: ChosenRun) -> None:
         group = visits.group(segments)
         try:
             visits.visit(group, lambda outcome, is_settled: say("outcome", outcome, is_settled))

@@ -11,8 +11,9 @@ A type, and the library it needs, is loaded when it is first used.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Dict, List
+
+from wandb import _load
 
 if TYPE_CHECKING:
     from wandb.data_types.audio import Audio as Audio
@@ -64,12 +65,7 @@ __all__ = list(HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    home = HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'wandb.data_types' has no attribute {name!r}")
-    __import__(home)
-    found = globals()[name] = getattr(sys.modules[home], name)
-    return found
+    return _load(globals(), HOMES, name)
 
 
 def __dir__() -> List[str]:

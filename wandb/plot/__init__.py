@@ -5,8 +5,9 @@ A chart is logged as its table, under `<key>_table`, and as a note in the config
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Dict, List
+
+from wandb import _load
 
 if TYPE_CHECKING:
     from wandb.plot.charts import CustomChart as CustomChart
@@ -41,12 +42,7 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'wandb.plot' has no attribute {name!r}")
-    __import__(home)
-    found = globals()[name] = getattr(sys.modules[home], name)
-    return found
+    return _load(globals(), _HOMES, name)
 
 
 def __dir__() -> List[str]:

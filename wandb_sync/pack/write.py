@@ -67,7 +67,7 @@ from wandb_sync.pack.manifest import (
 )
 from wandb_sync.pack.memory import Kept, KeptLog, Memory
 from wandb_sync.pack.stream import DEFAULT_LEVEL, PackWriter
-from wandb_sync.segments import first_run
+from wandb_sync.segments import run_record
 
 RACY_NS = 2 * 10**9  # a file that changed so shortly before it was packed may have changed again, unseen
 N_LAST_RECORDS = 8  # among which the exit record is
@@ -239,7 +239,7 @@ class _Directory:
         is_open = False
         found = {Path(plain_name(path)) for path in self.path.iterdir() if is_log(plain_name(path.name))}
         for path in sorted(found):
-            run = first_run(path)[0]
+            run = run_record(path)
             if run is not None:
                 who = (run.entity, run.project, run.run_id)
             if not path.is_file():
