@@ -295,6 +295,11 @@ class Session:
         )
 
     @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of lines wait to be sent, about."""
+        return self._batch.n_bytes + self._console_bytes
+
+    @property
     def summary(self) -> Summary:
         """The summary of everything that was added."""
         self._fold_rows()
