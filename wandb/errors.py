@@ -6,8 +6,7 @@
     |   |   `-- MediaFileError     a file that a picture, sound ... is to be made of is not there
     |   |-- MissingLibraryError    this value needs a library that is not installed
     |   |-- ConfigError            a change of a config value that was not allowed
-    |   |-- RunFinishedError       a call on a run that is finished
-    |   `-- NeedsServerError       this call has no offline answer
+    |   `-- RunFinishedError       a call on a run that is finished
     |-- LogError                   a transaction log cannot be read or written
     |   |-- BadFileHeader          not a .wandb log, or a version that we do not read
     |   |-- RecordTooLarge         nothing was written
