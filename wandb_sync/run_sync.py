@@ -565,7 +565,8 @@ class RunSync:
         for side in fresh:
             source = session.side(side.id)
             self._sides[side.id] = side
-            self._parts.append(Part(Reader(side.path, source.offset), zero_s(side.run), id=side.id))
+            reader = Reader(side.path, source.offset, keeps_open=False)
+            self._parts.append(Part(reader, zero_s(side.run), id=side.id))
 
     @property
     def _is_closed_to_sides(self) -> bool:
@@ -1083,7 +1084,7 @@ def _printed(
         parts = []
         for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
             if ends is None or ends.get(id):
-                reader = stack.enter_context(Reader(path))
+                reader = stack.enter_context(Reader(path, keeps_open=not id))
                 limit = 0 if ends is None else ends[id]
                 parts.append(Part(reader, 0.0 if run is None else zero_s(run), id=id, limit=limit))
         for part, event in join(parts, math.inf):
