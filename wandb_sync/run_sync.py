@@ -984,7 +984,7 @@ class RunSync:
 
     def _keep_syncstate(self, session: Session) -> None:
         """Write where the run went on, as wandb does and reads it."""
-        if not self.options.dry_run:
+        if session.place.notes and not self.options.dry_run:
             state = {
                 "starting_step": session.starting_step,
                 "starting_runtime": int(session.runtime_s * 1000),
