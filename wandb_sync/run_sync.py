@@ -557,7 +557,8 @@ class RunSync:
         for side in fresh:
             source = session.side(side.id)
             self._sides[side.id] = side
-            self._parts.append(Part(Reader(side.path, source.offset), zero_s(side.run), id=side.id))
+            reader = Reader(side.path, source.offset, keeps_open=False)
+            self._parts.append(Part(reader, zero_s(side.run), id=side.id))
 
     @property
     def _is_closed_to_sides(self) -> bool:
@@ -945,7 +946,7 @@ class RunSync:
 
     def _keep_syncstate(self, session: Session) -> None:
         """Write where the run went on, as wandb does and reads it."""
-        if not self.options.dry_run:
+        if session.place.notes and not self.options.dry_run:
             state = {
                 "starting_step": session.starting_step,
                 "starting_runtime": int(session.runtime_s * 1000),

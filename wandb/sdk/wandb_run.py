@@ -992,6 +992,11 @@ class Run:
             termlog("Run summary:")
             for line in lines[:MAX_SUMMARY_LINES]:
                 termlog(line)
+        n_late = self._history.late_rows_here
+        if n_late:
+            termwarn(
+                f"{n_late} rows were logged to steps before the current one; see --step-policy of `wandb sync`."
+            )
         if not os.path.exists(path):
             termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")
             return
