@@ -23,6 +23,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    TextIO,
     Tuple,
     Type,
     Union,
@@ -42,6 +43,7 @@ from wandb.internal.program import Program, code_path
 from wandb.internal.run_files import RunFiles
 from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
+from wandb.sdk.run_status import RunStatus, run_status
 from wandb.sdk.run_directory import RunDirectory, log_name, open_log, run_files
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
@@ -262,8 +264,8 @@ class Run:
         step_sync: Optional[bool] = None,
         hidden: Optional[bool] = None,
         summary: Optional[str] = None,
-        goal: Optional[str] = None,
         overwrite: Optional[bool] = None,
+        goal: Optional[str] = None,
     ) -> Metric:
         """Say how a metric is to be shown and summarised.
 
@@ -273,8 +275,8 @@ class Run:
             step_sync: Add the axis' last value to rows that lack it.  Default: if there is an axis.
             hidden: Leave it out of automatic plots.
             summary: Comma-separated kinds: min, max, mean, best, last, first, none, copy.
-            goal: minimize or maximize, for "best".
             overwrite: Replace an earlier definition instead of adding to it.
+            goal: minimize or maximize, for "best".
 
         Raises:
             Error: An argument has no meaning.
@@ -319,6 +321,25 @@ class Run:
         with self._backend.lock:
             self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
             self._earlier.console.add_lines(text)
+
+    @guarded("pin_config_keys")
+    def pin_config_keys(self, keys: Sequence[str] = ()) -> None:
+        """Have keys of the config shown at the top of the run's page, in this order, instead of others.
+
+        Raises:
+            ValidationError: `keys` is no sequence of names.
+        """
+        if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+            raise ValidationError("pin_config_keys: keys", "wants a list of names")
+        self._append("pin_config_keys", records.config({("_wandb", "pinned_keys"): list(keys)}))
+
+    def restore(
+        self, name: str, run_path: Optional[str] = None, replace: bool = False, root: Optional[str] = None
+    ) -> Optional[TextIO]:
+        """Get a file that was kept with this run, or with another one; see `wandb.restore`."""
+        from wandb.sdk.wandb_restore import restore_for
+
+        return restore_for(self, name, run_path, replace, root)
 
     @guarded("save", default=[])
     def save(
@@ -580,7 +601,55 @@ class Run:
         """online, offline or disabled."""
         return str(self._settings.mode)
 
+    def status(self) -> RunStatus:
+        """Return how much of the log has reached the server; offline, none of it has.
+
+        Raises:
+            RunFinishedError: The run is finished.
+        """
+        if self._closed:
+            self._refuse("status")
+        return RunStatus() if self._directory is None else run_status(self._directory.log)
+
+    def to_html(self, height: int = 420, hidden: bool = False) -> str:
+        """Return HTML that shows the run's page, or its name and directory while no server has it.
+
+        Args:
+            height: Of the page, in pixels.
+            hidden: Show a button first.
+        """
+        from html import escape
+
+        hide = "display:none;" if hidden else ""
+        style = f"border:none;width:100%;height:{height}px;{hide}"
+        if self.url:
+            shown = f'<iframe src="{escape(self.url)}?jupyter=true" style="{style}"></iframe>'
+        else:
+            text = f"Run {self.name or self.id} is recorded in {self.sync_dir}"
+            shown = f'<div style="{hide}">{escape(text)}</div>'
+        if not hidden:
+            return shown
+        open_it = "this.nextSibling.style.display='block';this.style.display='none';"
+        return f'<button onClick="{open_it}">Display W&amp;B run</button>{shown}'
+
+    def display(self, height: int = 420, hidden: bool = False) -> bool:
+        """Show the run in a notebook; see `to_html`.
+
+        Returns:
+            Whether this is a notebook that shows it.
+        """
+        if self._settings.silent or not self._settings._jupyter:
+            return False
+        from importlib import import_module  # of what only notebooks have
+
+        display = import_module("IPython.display")
+        display.display(display.HTML(self.to_html(height, hidden)))
+        return True
+
     # ---- Python's own protocols
+
+    def _repr_html_(self) -> str:
+        return self.to_html(hidden=True)
 
     def __enter__(self) -> Run:
         return self
