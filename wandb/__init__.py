@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from wandb.plot.charts import plot_table as plot_table
     from wandb.plot.charts import visualize as visualize
     from wandb.sdk.active import alert as alert
+    from wandb.sdk.active import log_artifact as log_artifact
     from wandb.sdk.active import define_metric as define_metric
     from wandb.sdk.active import ensure_configured as ensure_configured
     from wandb.sdk.active import finish as finish
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from wandb.sdk.active import pin_config_keys as pin_config_keys
     from wandb.sdk.active import save as save
     from wandb.sdk import wandb_helper as helper
+    from wandb.sdk.artifacts.artifact import Artifact as Artifact
+    from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
     from wandb.sdk.wandb_alert import AlertLevel as AlertLevel
     from wandb.sdk.wandb_config import Config as Config
     from wandb.sdk.wandb_init import attach as attach
@@ -105,6 +108,9 @@ _HOMES: Dict[str, str] = {
     "require": "wandb.sdk.wandb_require",
     "restore": "wandb.sdk.wandb_restore",
     "sweep": "wandb.sdk.wandb_sweep",
+    "Artifact": "wandb.sdk.artifacts.artifact",
+    "ArtifactTTL": "wandb.sdk.artifacts.artifact_ttl",
+    "log_artifact": "wandb.sdk.active",
     "mark_preempting": "wandb.sdk.active",
     "termlog": "wandb.term",
     "termwarn": "wandb.term",

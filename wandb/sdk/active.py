@@ -117,6 +117,11 @@ def alert(title: str, text: str, level: Any = None, wait_duration: Any = None) -
     require("wandb.alert()").alert(title, text, level, wait_duration)
 
 
+def log_artifact(*args: Any, **options: Any) -> Any:
+    """Keep files as an output of the current run; see `wandb.Run.log_artifact`."""
+    return require("wandb.log_artifact()").log_artifact(*args, **options)
+
+
 def mark_preempting() -> None:
     """Say that the scheduler is about to take the machine away; see `wandb.Run.mark_preempting`."""
     require("wandb.mark_preempting()").mark_preempting()
