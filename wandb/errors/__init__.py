@@ -3,11 +3,17 @@
     Error
     |-- UsageError                 the caller can fix the call; raised at once, in the caller's thread
     |   |-- ValidationError        a value that cannot become a record; names the key and the reason
-    |   |   `-- MediaFileError     a file that a picture, sound ... is to be made of is not there
+    |   |   |-- MediaFileError     a file that a picture, sound ... is to be made of is not there
+    |   |   `-- UnreadableFileError  a file of an artifact cannot be read, or changes meanwhile
     |   |-- MissingLibraryError    this value needs a library that is not installed
     |   |-- ConfigError            a change of a config value that was not allowed
+    |   |-- ArtifactStatusError    what was asked of an artifact is not possible now
+    |   |   |-- ArtifactNotLoggedError   only a server knows it
+    |   |   `-- ArtifactFinalizedError   a logged artifact does not change
     |   |-- RunFinishedError       a call on a run that is finished
+    |   |-- NeedsServerError       this call has no offline answer
     |   `-- UnsupportedError       a part of wandb that wandb-ng does not have
+    |-- WaitTimeoutError           what was waited for has not happened in time
     |-- WandbCoreNotAvailableError never raised: there is no wandb-core here; scripts catch it
     |-- LogError                   a transaction log cannot be read or written
     |   |-- BadFileHeader          not a .wandb log, or a version that we do not read

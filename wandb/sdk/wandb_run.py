@@ -41,6 +41,7 @@ from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, code_path
 from wandb.internal.run_files import RunFiles
+from wandb.sdk import code_files
 from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
 from wandb.sdk.run_status import RunStatus, run_status
@@ -421,6 +422,41 @@ class Run:
             ValidationError: An argument is wrong; nothing was recorded.
         """
         return self._log_artifact("log_artifact", artifact_or_path, name, type, aliases, tags)
+
+    def log_code(
+        self,
+        root: Optional[str] = ".",
+        name: Optional[str] = None,
+        include_fn: Callable[..., bool] = code_files.is_code,
+        exclude_fn: Callable[..., bool] = code_files.is_below_runs,
+    ) -> Optional[Artifact]:
+        """Keep the code that is there now, as an artifact of type "code".
+
+        Args:
+            root: The directory that is looked through.
+            name: The artifact's.  Default: after the project and the program.
+            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default: *.py,
+                requirements.txt and Dockerfiles.
+            exclude_fn: As `include_fn`, for what is left out.  Default: what runs have recorded.
+
+        Returns:
+            The artifact; None if there is no code.
+
+        Raises:
+            ValidationError: The root is no directory, or the name is none for an artifact.
+            UnreadableFileError: A file cannot be read; nothing was recorded.
+        """
+        if self._closed:
+            self._refuse("log_code")
+        files = [] if root is None else code_files.collect(root, include_fn, exclude_fn)
+        if not files:
+            termwarn(f"log_code: no file below {root} is code. No code will be logged to your run.")
+            return None
+        program = self._settings.program_relpath
+        artifact = code_files.artifact(name, self.project, str(program), files)
+        self._log_artifact("log_code", artifact, None, None, None)
+        self._append("log_code", records.config({("_wandb", "code_path"): artifact.name}))
+        return artifact
 
     @guarded("finish")
     def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
