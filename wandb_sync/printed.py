@@ -78,7 +78,7 @@ def fill(
         parts = []
         for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
             if ends is None or ends.get(id):
-                reader = stack.enter_context(Reader(path))
+                reader = stack.enter_context(Reader(path, keeps_open=not id))
                 limit = 0 if ends is None else ends[id]
                 parts.append(Part(reader, 0.0 if run is None else zero_s(run), id=id, limit=limit))
         for part, event in join(parts, math.inf):

@@ -217,7 +217,7 @@ class _Verification:
                 if not session.add(event.payload, event.end):
                     continue
                 if session.wants_position:
-                    is_known = False
+                    is_known = session.knows_its_place
                     _drive(session.locate(), nobody)
                 else:
                     self._flush(session, nobody)
