@@ -260,14 +260,15 @@ class Artifact(LoggedArtifact):
         Raises:
             ArtifactNotHereError: It is on a server, and what is new about it cannot be told to it.
         """
-        from wandb.sdk import active, wandb_init
+        from wandb import init
+        from wandb.sdk import active
 
         if not self.is_draft():
             self._update()
         elif active.current is not None:
             active.current.log_artifact(self)
         else:
-            with wandb_init.init(project=project, job_type="auto", settings=settings) as run:
+            with init(project=project, job_type="auto", settings=settings) as run:
                 run.log_artifact(self)
 
     def wait(self, timeout: Optional[float] = None) -> Artifact:
