@@ -436,8 +436,8 @@ class Run:
         Args:
             root: The directory that is looked through.
             name: The artifact's.  Default: after the project and the program.
-            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default: *.py,
-                requirements.txt and Dockerfiles.
+            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default:
+                *.py, requirements.txt and Dockerfiles.
             exclude_fn: As `include_fn`, for what is left out.  Default: what runs have recorded.
 
         Returns:
