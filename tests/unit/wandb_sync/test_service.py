@@ -20,7 +20,7 @@ from wandb.errors import UsageError
 from wandb.internal.environment import writer_identity
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, segments, visits, watch as watch_module
+from wandb_sync import batching, printed, receipts, run_sync, segments, visits, watch as watch_module
 from wandb_sync.checkpoint import Destination
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
@@ -84,7 +84,7 @@ def test_a_whole_run_arrives_and_the_receipt_says_so(server: SimulatedServer, tm
             "wandb-summary.json",
         ]
     )
-    (receipt,) = run_sync.read_receipts(log.path.with_name(log.path.name + ".receipt")).values()
+    (receipt,) = receipts.read_receipts(log.path.with_name(log.path.name + ".receipt")).values()
     assert receipt["n_lines"]["wandb-history.jsonl"] == 40
     assert receipt["log"]["file_n_bytes"] == log.path.stat().st_size
     assert log.path.with_name(log.path.name + ".synced").read_bytes() == b""
@@ -94,7 +94,28 @@ def test_a_small_run_is_as_few_requests_as_it_can_be(server: SimulatedServer, tm
     log = LogBuilder(tmp_path).environment(os="Linux").file("requirements.txt", b"").rows(10).exit(0)
     sync(server, log.directory)
     uploads = ["CreateRunFiles", *["upload"] * 4]
-    assert server.requests == ["UpsertBucket", "file_stream", *uploads, "file_stream"]
+    assert server.requests == ["UpsertBucket", *uploads, "file_stream"]
+
+
+def test_lines_that_wait_for_files_arrive_also_if_the_files_do_not(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    log = LogBuilder(tmp_path).rows(10).output("hello\n").exit(0)
+    server.fail = lambda operation, n: Answer(500) if operation == "upload" else None
+    assert sync(server, log.directory).exit_code == 5
+    assert server.requests[-1] == "file_stream"
+    run = server.run("abc")
+    assert len(run.history) == 10 and not run.complete and not run.files
+    server.fail = lambda operation, n: None
+    assert sync(server, log.directory).exit_code == 0
+    assert len(run.history) == 10 and run.complete and "output.log" in run.files
+    assert server.requests.count("file_stream") == 2
+
+
+def test_lines_do_not_wait_for_files_that_take_long(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).file("model.bin", bytes(1 << 20)).rows(10).exit(0)
+    sync(server, log.directory)
+    assert server.requests[:3] == ["UpsertBucket", "file_stream", "CreateRunFiles"]
 
 
 def test_nothing_is_written_into_the_files_of_the_run(server: SimulatedServer, tmp_path: Path) -> None:
@@ -308,7 +329,7 @@ def test_a_record_that_cannot_be_used_costs_itself_only(
     def refuse(self: Any, stream: int, text: str, at_us: int) -> None:
         raise OverflowError("an odd value")
 
-    monkeypatch.setattr(run_sync.Console, "write", refuse)
+    monkeypatch.setattr(printed.Console, "write", refuse)
     log = LogBuilder(tmp_path).rows(1).output("x\n").rows(1).exit(0)
     (outcome,) = sync(server, log.directory).outcomes
     assert outcome.status is Status.INCOMPLETE and "1 records could not be understood" in outcome.reason
