@@ -410,9 +410,9 @@ class Artifact(LoggedArtifact):
             path = there.local_path  # "a" and "r+" go on with it
         else:
             path = staging.new_path()
+        self._new_files.add(logical)
         with open(path, mode, encoding=encoding) as file:
             yield file
-        self._new_files.add(logical)
         entry = self._staged(path, logical, skip_cache=True)
         self.manifest.add_entry(entry, overwrite="x" not in mode)
 
