@@ -18,12 +18,10 @@ import contextlib
 import json
 import math
 import os
-import tempfile
 import threading
 import time
-import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import (
     CheckpointMismatch,
@@ -38,8 +36,7 @@ from wandb.errors import (
 )
 from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem
-from wandb.proto.record_pb2 import Record as RecordMessage
-from wandb.transaction_log.log_file import open_log, size
+from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
@@ -56,26 +53,22 @@ from wandb_sync.checkpoint import (
     Identity,
     identify,
     replace_file,
-    sealed,
-    unsealed,
 )
-from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
-from wandb_sync.join import Part, field_of, join
+from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
 from wandb_sync.noted import Noted
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, peek, run_record, segment_name, started_s
+from wandb_sync.printed import fill, output_log
+from wandb_sync.receipts import checksum, read_receipts, write_receipts
+from wandb_sync.segments import Peek, peek, run_record, started_s
 from wandb_sync.sides import Side, belongs, side_at, zero_s
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
-from wandb_sync.transport.base import FileBody, Transport
+from wandb_sync.transport.base import Transport
 from wandb_sync.transport.stoppable import Stoppable
 
-RECEIPT_FORMAT = "wandb-ng receipt"
-RECEIPT_VERSION = 1
-PRINTED_FORMAT, PRINTED_VERSION = "wandb-ng printed", 1
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
@@ -88,7 +81,6 @@ MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
-_CONSOLE_FIELDS = (RecordMessage.OUTPUT_RAW_FIELD_NUMBER, RecordMessage.OUTPUT_LOGGER_FIELD_NUMBER)
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -580,7 +572,8 @@ class RunSync:
         for side in fresh:
             source = session.side(side.id)
             self._sides[side.id] = side
-            self._parts.append(Part(Reader(side.path, source.offset), zero_s(side.run), id=side.id))
+            reader = Reader(side.path, source.offset, keeps_open=False)
+            self._parts.append(Part(reader, zero_s(side.run), id=side.id))
 
     @property
     def _is_closed_to_sides(self) -> bool:
@@ -667,7 +660,7 @@ class RunSync:
         if session.console.n_lines:
             ends = {side.id: side.offset for side in (session.main, *session.sides.values())}
             sides = list(self._find_sides().values())
-            _printed(self.log, self._transcript, sides, ends)
+            fill(self.log, self._transcript, sides, ends)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -855,6 +848,7 @@ class RunSync:
     def _upload_files(self, session: Session, *, final: bool) -> None:
         sources: List[files.Source] = []
         missing: List[files.Missing] = []
+        assert self._transcript is not None
         for source in (*session.sides.values(), session.main):
             wanted = [
                 path
@@ -870,7 +864,9 @@ class RunSync:
             if final and not self.others.after:
                 sources += files.from_session(session)
             if final and (not self.others.after or self._later_exit_code() is not None):
-                sources += self._console_source(session, stack)
+                before, after = self.others.before, self.others.after
+                text = output_log(before, self.log, self._transcript, session.console.live_lines(), after)
+                sources += stack.enter_context(text)
             sources = files.changed(list(files.by_path(sources).values()), self._uploaded)
             self._missing.update({file.path: file.reason for file in missing} if final else {})
             if not sources:
@@ -897,38 +893,6 @@ class RunSync:
             self._save_files()
         if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
-
-    def _console_source(self, session: Session, stack: contextlib.ExitStack) -> List[files.Source]:
-        """Return what all segments that are here have printed, as one file; none if that is nothing."""
-        assert self._transcript is not None
-        file: IO[bytes] = stack.enter_context(
-            tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
-        )
-        n_bytes = self._write_printed(file)
-        n_bytes += sum(self._write_console(log, file) for log in self.others.before)
-        n_bytes += self._transcript.write_to(file, session.console.live_lines())
-        n_bytes += sum(self._write_console(log, file) for log in self.others.after)
-        file.flush()
-        if not n_bytes:
-            return []
-        crc32 = 0
-        file.seek(0)
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            crc32 = zlib.crc32(piece, crc32)
-        return [files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])]
-
-    def _write_printed(self, file: IO[bytes]) -> int:
-        """Write what segments have printed that were cleaned since; returns its size in bytes."""
-        here = {segment_name(log) for log in self.others.before}
-        oldest = self.others.before[0] if self.others.before else self.log
-        texts = [text for name, text in read_printed(oldest) if name not in here]
-        return sum(file.write(text.encode("utf-8", "surrogateescape")) for text in texts)
-
-    def _write_console(self, log: Log, file: IO[bytes]) -> int:
-        """Write what another segment has printed; returns its size in bytes."""
-        with contextlib.closing(Transcript()) as transcript:
-            console = _printed(log, transcript, _sides_beside(log))
-            return transcript.write_to(file, console.live_lines())
 
     # ---- artifacts
 
@@ -1081,8 +1045,7 @@ class RunSync:
         }
         with self._shared_files():
             receipts = {**read_receipts(self._cars.receipt), self._destination.key: receipt}
-            body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
-            replace_file(self._cars.receipt, sealed(body))
+            write_receipts(self._cars.receipt, receipts)
             if self.options.mark and all(key in receipts for key in self.options.all_destinations):
                 self._cars.synced.touch()
 
@@ -1102,7 +1065,7 @@ class RunSync:
 
     def _keep_syncstate(self, session: Session) -> None:
         """Write where the run went on, as wandb does and reads it."""
-        if not self.options.dry_run:
+        if session.place.notes and not self.options.dry_run:
             state = {
                 "starting_step": session.starting_step,
                 "starting_runtime": int(session.runtime_s * 1000),
@@ -1167,96 +1130,6 @@ def _has_unnoted_artifacts(entry: Checkpoint) -> bool:
     """Whether it was written by a version that passed artifacts over."""
     passed_over = entry.session.get("not_uploaded", {})
     return "artifacts" in passed_over or "used artifacts" in passed_over
-
-
-def checksum(path: Path) -> Dict[str, int]:
-    """Return what tells whether a log is still the same, as receipts have it; compressed or not.
-
-    Raises:
-        OSError, LogError: It cannot be read.
-    """
-    crc32 = n_bytes = 0
-    with open_log(path) as file:
-        while piece := file.read_at(n_bytes, 1 << 20):
-            crc32 = zlib.crc32(piece, crc32)
-            n_bytes += len(piece)
-    return {"file_n_bytes": n_bytes, "crc32": crc32}
-
-
-def read_receipts(path: Path) -> Dict[str, Any]:
-    """Return the receipts of a log by destination; empty if there are none that can be read."""
-    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError):
-        body = unsealed(path.read_bytes(), str(path))
-        if body.get("format") == RECEIPT_FORMAT and body.get("version") == RECEIPT_VERSION:
-            return dict(body["destinations"])
-    return {}
-
-
-def _printed(
-    log: Log, transcript: Transcript, sides: Sequence[Side], ends: Optional[Mapping[str, int]] = None
-) -> Console:
-    """Fill a transcript with what a log, and side logs of it, say was printed.
-
-    Args:
-        ends: How far, in bytes by the ids of the side logs; None for all of it.
-
-    Returns:
-        The terminal.
-    """
-    console = Console()
-    console.on_final = transcript.add
-    with contextlib.ExitStack() as stack:
-        first = run_record(log.path)
-        parts = []
-        for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
-            if ends is None or ends.get(id):
-                reader = stack.enter_context(Reader(path))
-                limit = 0 if ends is None else ends[id]
-                parts.append(Part(reader, 0.0 if run is None else zero_s(run), id=id, limit=limit))
-        for part, event in join(parts, math.inf):
-            if isinstance(event, Record) and field_of(event.payload) in _CONSOLE_FIELDS:
-                record = RecordMessage.FromString(event.payload)
-                if record.HasField("output_raw"):
-                    console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
-                elif record.HasField("output_logger"):
-                    console.write_line(record.output_logger.line, 0)
-                console.changed = {}
-    return console
-
-
-def _sides_beside(log: Log) -> List[Side]:
-    """Return the side logs in a log's own directory."""
-    found = (side_at(Path(path)) for path in side_logs(log.path))
-    return [side for side in found if side is not None]
-
-
-def read_printed(log: Log) -> List[Tuple[str, str]]:
-    """Return what earlier segments have printed that were cleaned: (segment, text), in order."""
-    path = sidecars(log).printed
-    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError, ValueError):
-        body = unsealed(path.read_bytes(), str(path))
-        if body.get("format") == PRINTED_FORMAT and body.get("version") == PRINTED_VERSION:
-            return [(str(name), str(text)) for name, text in body["segments"]]
-    return []
-
-
-def hand_on_printed(log: Log, later: Log) -> None:
-    """Keep what a segment has printed, and those before it that were cleaned, beside the one that follows.
-
-    The run's `output.log` is made of all segments that are here, and this one will not be.
-
-    Raises:
-        SyncError: It cannot be kept.
-        LogError: The log cannot be read.
-    """
-    name = segment_name(log)
-    with contextlib.closing(Transcript()) as transcript, tempfile.TemporaryFile() as file:
-        transcript.write_to(file, _printed(log, transcript, _sides_beside(log)).live_lines())
-        file.seek(0)
-        text = file.read().decode("utf-8", "surrogateescape")
-    segments = [*read_printed(log), (name, text)]
-    body = {"format": PRINTED_FORMAT, "version": PRINTED_VERSION, "segments": segments}
-    replace_file(sidecars(later).printed, sealed(body))
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:
