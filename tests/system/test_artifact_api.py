@@ -92,6 +92,6 @@ def test_other_bytes_than_the_manifest_says_are_not_taken(server: ArtifactServer
 
 def test_a_file_without_an_address_is_found_by_digest(server: ArtifactServer, tmp_path: Path) -> None:
     facts = found(server, "latest")
-    server._urls = lambda artifact_id: {}  # type: ignore[method-assign]  # as of a server with an older layout
+    server._urls = lambda artifact_id: {}  # type: ignore[method-assign]  # as of an older server
     server.fetch(facts, ["a.txt"], lambda path, entry: str(tmp_path / path))
     assert (tmp_path / "a.txt").read_bytes() == b"2"
