@@ -31,11 +31,17 @@ EXTRAS = {
     "parquet": ["pyarrow>=10"],
     # `wandb export --to tensorboard`: event files without TensorBoard itself, or TensorFlow.
     "tensorboard": ["tensorboardX>=2.5"],
+    # Artifacts: references to objects in buckets, each with the service's own library.
+    "aws": ["boto3>=1.20"],
+    "gcp": ["google-cloud-storage>=2"],
+    "azure": ["azure-storage-blob>=12", "azure-identity>=1.6"],
+    # Artifacts with digest_algorithm="XXH128".
+    "xxhash": ["xxhash>=3"],
     # `config-defaults.yaml`, `WANDB_CONFIG_PATHS` and sweep files are YAML.
     "yaml": ["PyYAML>=5.4"],
 }
 # What weighs hundreds of megabytes, and only some need, is not part of "all".
-HEAVY = ("figures", "molecule", "tables", "plot", "video")
+HEAVY = ("aws", "azure", "figures", "gcp", "molecule", "tables", "plot", "video")
 EXTRAS["all"] = sorted({one for extra in EXTRAS if extra not in HEAVY for one in EXTRAS[extra]})
 
 setup(

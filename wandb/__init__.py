@@ -44,7 +44,12 @@ if TYPE_CHECKING:
     from wandb.plot.charts import plot_table as plot_table
     from wandb.plot.charts import visualize as visualize
     from wandb.sdk.active import alert as alert
+    from wandb.sdk.active import link_artifact as link_artifact
+    from wandb.sdk.active import link_model as link_model
     from wandb.sdk.active import log_artifact as log_artifact
+    from wandb.sdk.active import log_model as log_model
+    from wandb.sdk.active import use_artifact as use_artifact
+    from wandb.sdk.active import use_model as use_model
     from wandb.sdk.active import define_metric as define_metric
     from wandb.sdk.active import ensure_configured as ensure_configured
     from wandb.sdk.active import finish as finish
@@ -110,7 +115,12 @@ _HOMES: Dict[str, str] = {
     "sweep": "wandb.sdk.wandb_sweep",
     "Artifact": "wandb.sdk.artifacts.artifact",
     "ArtifactTTL": "wandb.sdk.artifacts.artifact_ttl",
+    "link_artifact": "wandb.sdk.active",
+    "link_model": "wandb.sdk.active",
     "log_artifact": "wandb.sdk.active",
+    "log_model": "wandb.sdk.active",
+    "use_artifact": "wandb.sdk.active",
+    "use_model": "wandb.sdk.active",
     "mark_preempting": "wandb.sdk.active",
     "termlog": "wandb.term",
     "termwarn": "wandb.term",

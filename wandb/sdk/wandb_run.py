@@ -31,7 +31,14 @@ from typing import (
 
 from wandb.backend.base import Backend
 from wandb.backend.side import SideBackend
-from wandb.errors import LogError, LogWriteError, RunFinishedError, UsageError, ValidationError
+from wandb.errors import (
+    LogError,
+    LogWriteError,
+    NeedsServerError,
+    RunFinishedError,
+    UsageError,
+    ValidationError,
+)
 from wandb.interface import records
 from wandb.interface.console_lines import ConsoleLines
 from wandb.interface.values import Path, kind_name
@@ -423,6 +430,179 @@ class Run:
             ValidationError: An argument is wrong; nothing was recorded.
         """
         return self._log_artifact("log_artifact", artifact_or_path, name, type, aliases, tags)
+
+    def upsert_artifact(
+        self,
+        artifact_or_path: Union[Artifact, str, os.PathLike[str]],
+        name: Optional[str] = None,
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        distributed_id: Optional[str] = None,
+    ) -> Artifact:
+        """Add files to an artifact that several runs make together; `finish_artifact` ends it.
+
+        Args:
+            distributed_id: What these runs share.  Default: their group.
+
+        Raises:
+            TypeError: There is neither a group nor a `distributed_id`.
+        """
+        shared = self._distributed_id("upsert", distributed_id)
+        return self._log_artifact(
+            "upsert_artifact",
+            artifact_or_path,
+            name,
+            type,
+            aliases,
+            distributed_id=shared,
+            finalize=False,
+        )
+
+    def finish_artifact(
+        self,
+        artifact_or_path: Union[Artifact, str, os.PathLike[str]],
+        name: Optional[str] = None,
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        distributed_id: Optional[str] = None,
+    ) -> Artifact:
+        """Add the last files to an artifact that several runs make together.
+
+        Args, Raises: As of `upsert_artifact`.
+        """
+        shared = self._distributed_id("finish", distributed_id)
+        return self._log_artifact(
+            "finish_artifact", artifact_or_path, name, type, aliases, distributed_id=shared
+        )
+
+    def use_artifact(
+        self,
+        artifact_or_name: Union[str, Artifact],
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        use_as: Optional[str] = None,
+    ) -> Artifact:
+        """Say that an artifact is an input of the run, and return it.
+
+        Offline it is what was recorded on this machine under that name, or is in the cache; the log says what
+        was meant and what was found.
+
+        Args:
+            artifact_or_name: "name:alias" or "name:v3", with "project/" or "entity/project/" before it; or an
+                artifact, which is logged if it was not.
+            type: What its type has to be.
+            aliases: Of an artifact that was not logged.
+            use_as: Without effect, as in wandb.
+
+        Raises:
+            ArtifactNotHereError: It is not on this machine, and there is no server to ask.
+            ValidationError: It is of another type, or the name is none.
+        """
+        if use_as is not None:
+            termwarn(
+                "`use_as` argument is deprecated and does not affect the behaviour of `run.use_artifact`"
+            )
+        if self._closed:
+            self._refuse("use_artifact")
+        from wandb.sdk.artifacts.artifact import Artifact
+
+        run_artifacts = self._run_artifacts()
+        if isinstance(artifact_or_name, Artifact):
+            artifact = artifact_or_name
+            if artifact.is_draft() and not artifact._is_recorded:
+                return self._log_artifact(
+                    "use_artifact",
+                    artifact,
+                    None,
+                    None,
+                    aliases,
+                    user_created=True,
+                    use_after_commit=True,
+                )
+            if run_artifacts is not None:
+                self._guarded("use_artifact", run_artifacts.record_use, artifact)
+            return artifact
+        if run_artifacts is None:
+            raise NeedsServerError("use_artifact: a disabled run uses nothing")
+        return run_artifacts.use(artifact_or_name, type)
+
+    def link_artifact(
+        self, artifact: Artifact, target_path: str, aliases: Union[str, Sequence[str], None] = None
+    ) -> Artifact:
+        """Have an artifact stand in another collection too, e.g. of a registry, once the run is synced.
+
+        Args:
+            artifact: It is logged first, if it was not.
+            target_path: "[[entity/]project/]collection"; a registry is "wandb-registry-<name>".
+            aliases: Names of the version in that collection.
+
+        Raises:
+            ValidationError: The path or an alias is none.
+        """
+        from wandb.sdk.artifacts import checks
+
+        target = checks.ArtifactPath.parse(target_path)
+        found = checks.texts("aliases", aliases)
+        if self._closed:
+            self._refuse("link_artifact")
+        if artifact.is_draft() and not artifact._is_recorded:
+            self._log_artifact("link_artifact", artifact, None, None, None)
+        run_artifacts = self._run_artifacts()
+        if run_artifacts is not None:
+            self._guarded("link_artifact", run_artifacts.link, artifact, target, found)
+        return artifact
+
+    def log_model(
+        self,
+        path: Union[str, os.PathLike[str]],
+        name: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+    ) -> None:
+        """Keep files as an artifact of type "model"; see `log_artifact`."""
+        self._log_artifact("log_model", path, name, "model", aliases)
+
+    def use_model(self, name: str) -> str:
+        """Use an artifact whose type has "model" in it, and return the path of its file, or of its directory.
+
+        Raises:
+            AssertionError: It is of another type.
+            ArtifactNotHereError: As of `use_artifact`.
+        """
+        artifact = self.use_artifact(name)
+        if "model" not in artifact.type.lower():
+            raise AssertionError(
+                "You can only use this method for 'model' artifacts. For an artifact to be a 'model' "
+                "artifact, its type property must contain the substring 'model'."
+            )
+        path = artifact.download()
+        names = os.listdir(path)
+        return os.path.join(path, names[0]) if len(names) == 1 else path
+
+    def link_model(
+        self,
+        path: Union[str, os.PathLike[str]],
+        registered_model_name: str,
+        name: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+    ) -> Optional[Artifact]:
+        """Keep files as an artifact of type "model" and link that to a registered model.
+
+        Args:
+            registered_model_name: A name, without entity and project.
+
+        Raises:
+            AssertionError: It is a path.
+        """
+        if "/" in registered_model_name:
+            raise AssertionError(
+                "Please provide only the name of the registered model. Do not append the entity or project "
+                "name."
+            )
+        artifact = self._log_artifact("link_model", path, name, "model", None)
+        place = [self.entity] if self.entity else []
+        return self.link_artifact(
+            artifact, "/".join([*place, "model-registry", registered_model_name]), aliases
+        )
 
     def log_code(
         self,
@@ -980,6 +1160,14 @@ class Run:
             log = partial(run_artifacts.log, call=call, finalize=finalize, user_created=user_created)
             self._guarded(call, partial(log, use_after_commit=use_after_commit), *checked)
         return checked[0]
+
+    def _distributed_id(self, call: str, given: Optional[str]) -> str:
+        if given is None and not self.group:
+            raise ValidationError(
+                f"{call}_artifact",
+                f"Cannot {call} artifact unless run is in a group or distributed_id is provided",
+            )
+        return self.group if given is None else given
 
     def _run_artifacts(self) -> Optional[RunArtifacts]:
         """Return what keeps the run's artifacts, loaded when there are some; None if nothing is recorded."""
