@@ -285,7 +285,7 @@ class Run:
         Raises:
             Error: An argument has no meaning.
         """
-        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal)
+        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal, overwrite)
         if self._closed:
             self._refuse("define_metric")
         self._used("metric")
@@ -435,8 +435,8 @@ class Run:
         Args:
             root: The directory that is looked through.
             name: The artifact's.  Default: after the project and the program.
-            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default: *.py,
-                requirements.txt and Dockerfiles.
+            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default:
+                *.py, requirements.txt and Dockerfiles.
             exclude_fn: As `include_fn`, for what is left out.  Default: what runs have recorded.
 
         Returns:
