@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from wandb import env, live_file
-from wandb.errors import AuthenticationError, Error, LeaseHeld, TransientError
+from wandb.errors import AuthenticationError, Error, LeaseHeld, LogError, TransientError
 from wandb.live_file import News
+from wandb.processes import Life
 from wandb_sync.engine import default_base_url, find_key
 from wandb_sync.discover import Log
+from wandb_sync.follow import writer_life
 from wandb_sync.outcomes import Outcome, Status
+from wandb_sync.segments import run_record
 from wandb_sync.selection import Selection
 from wandb_sync.service import Service
 from wandb_sync.transport.base import UPLOAD, Request
@@ -109,10 +112,15 @@ class LiveSync:
             transport.close()
 
     def _is_over(self) -> bool:
-        """Say whether it is time to leave the rest to `wandb sync`."""
+        """Say whether it is time to leave the rest to `wandb sync`: nobody records any more.
+
+        A laptop that slept has a log that is old, and a program that goes on.
+        """
         try:
+            if writer_life(run_record(Path(self._log))) is Life.ALIVE:
+                return False
             return time.time() - os.stat(self._log).st_mtime > GIVE_UP_AFTER_S
-        except OSError:
+        except (OSError, LogError):
             return True
 
     # ---- what is told

@@ -361,7 +361,7 @@ def read_uploads(response: Response, paths: Sequence[str]) -> List[Upload]:
         RejectedError: The server did not answer for every file.
     """
     answer = _data(response, "CreateRunFiles").get("createRunFiles") or {}
-    headers = dict(_header(text) for text in answer.get("uploadHeaders") or ())
+    headers = dict(header(text) for text in answer.get("uploadHeaders") or ())
     urls = {str(file.get("name")): file.get("uploadUrl") for file in answer.get("files") or ()}
     missing = [path for path in paths if not urls.get(path)]
     if missing:
@@ -410,7 +410,11 @@ def read_answer(response: Response, operation: str) -> Dict[str, Any]:
 
 
 def _graphql(operation: str, variables: Optional[Dict[str, Any]]) -> Request:
-    body: Dict[str, Any] = {"query": _QUERIES[operation], "operationName": operation}
+    return graphql_request(operation, _QUERIES[operation], variables)
+
+
+def graphql_request(operation: str, query: str, variables: Optional[Dict[str, Any]]) -> Request:
+    body: Dict[str, Any] = {"query": query, "operationName": operation}
     if variables is not None:
         body["variables"] = variables
     return Request(operation, "POST", "/graphql", json.dumps(body).encode(), _JSON_HEADERS, wants_object=True)
@@ -432,7 +436,8 @@ def _data(response: Response, operation: str) -> Dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _header(text: str) -> Tuple[str, str]:
+def header(text: str) -> Tuple[str, str]:
+    """Return name and value of a header that is one text."""
     name, _, value = text.partition(":")
     return name.strip(), value.strip()
 

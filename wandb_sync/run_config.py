@@ -12,7 +12,7 @@ import base64
 import json
 import math
 import re
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from google.protobuf import json_format
 from google.protobuf.message import Message

@@ -26,6 +26,8 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from wandb.errors import (
     CheckpointMismatch,
     CheckpointUnreadable,
+    CommError,
+    Error,
     Interrupted,
     LeaseHeld,
     LogError,
@@ -42,6 +44,7 @@ from wandb.transaction_log.side_logs import side_logs
 import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
+from wandb_sync.artifacts import ArtifactQueue, ArtifactUpload, Result, is_final
 from wandb_sync.batching import BatchSize
 from wandb_sync.bundle import Bundle, bundle_path
 from wandb_sync.checkpoint import (
@@ -56,6 +59,7 @@ from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
 from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
+from wandb_sync.noted import Noted
 from wandb_sync.outcomes import Emit, Outcome, Status
 from wandb_sync.printed import fill, output_log
 from wandb_sync.receipts import checksum, read_receipts, write_receipts
@@ -71,8 +75,10 @@ EXIT_CODE_OF_KILLED = (
 )
 HEARTBEAT_S = 30.0  # of silence, until the server is told that the run goes on; as wandb
 FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wandb collects them as long
+ARTIFACT_WAIT_S = 1.0  # how often it is looked what else there is to do while artifacts are on their way
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+LITTLE_FILES, LITTLE_BYTES = 8, 1 << 18  # what is uploaded in one round, in no time
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
@@ -205,6 +211,10 @@ class RunSync:
         self._n_rows_before = 0  # that were uploaded by an earlier sync
         self._uploaded: Dict[str, Any] = {}
         self._missing: Dict[str, str] = {}
+        self._artifacts: Dict[str, Any] = {}  # that have arrived, by their place in the log
+        self._failed_artifacts: Dict[str, Any] = {}
+        self._queue: Optional[ArtifactQueue] = None
+        self._was_begun = False  # by an earlier sync
         self._lost: List[List[Any]] = []
         self._unreported: List[str] = []
         self._spoke_s = time.monotonic()  # when the server heard of the run last
@@ -231,6 +241,8 @@ class RunSync:
             part.reader.close()
         if self._transcript is not None:
             self._transcript.close()
+        if self._queue is not None:
+            self._queue.close()
         self._reset()
 
     def has_news(self) -> bool:
@@ -241,6 +253,8 @@ class RunSync:
         """
         if log_stamp(self.log.path) != self._stamp or self._parts:
             return True  # what side logs hold comes when it has settled
+        if self._queue is not None and self._queue.has_results:
+            return True
         run = self._session.run if self._session is not None else None
         return writer_life(run) is Life.DEAD
 
@@ -382,6 +396,8 @@ class RunSync:
                     return None
                 if any(self._has_grown(side, entry) for side in self._find_sides().values()):
                     return None
+                if _has_unnoted_artifacts(entry) or self._is_worth_another_try(entry):
+                    return None
                 if any(
                     path in files.MADE
                     or files.is_there(self.log.files_dir, path, self._bundle_of(self.log.path))
@@ -511,6 +527,7 @@ class RunSync:
         if time.monotonic() >= self._files_due_s:
             self._upload_files(session, final=False)
             self._files_due_s = time.monotonic() + FILES_EVERY_S
+        self._upload_artifacts(session)
         if self._unreported:
             self._push(session)
         if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
@@ -603,6 +620,9 @@ class RunSync:
             entry = None if self._again else self._checkpoints.load(self.log.path)
         except CheckpointMismatch as error:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
+        if entry is not None and _has_unnoted_artifacts(entry):
+            entry = None
+        self._was_begun = entry is not None or self._again
         target, wishes = self._target, self.options.wishes
         policy = entry.session.get("step_policy", wishes.step_policy) if entry is not None else ""
         if entry is not None and policy != wishes.step_policy:
@@ -629,6 +649,8 @@ class RunSync:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
             self._lost = list(entry.lost)
+            self._artifacts = dict(entry.artifacts)
+            session.artifacts = [noted for noted in session.artifacts if noted.key not in self._artifacts]
             self._identities = dict(entry.sides)
             for side in self._find_sides().values():
                 identity = entry.sides.get(side.id)
@@ -662,10 +684,7 @@ class RunSync:
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
-        self._check_lease()
-        self._open(session)
-        if session.wants_console_form:
-            session.structured_console = self._structured_console()
+        self._open_for_lines(session)
         self._drive(session.flush(self._unreported))
         session.batch_bytes = self._batch.n_bytes
         self._unreported = []
@@ -677,6 +696,12 @@ class RunSync:
         self._check_lease()
         self._drive(session.locate())
         self._keep_syncstate(session)
+
+    def _open_for_lines(self, session: Session) -> None:
+        self._check_lease()
+        self._open(session)
+        if session.wants_console_form:
+            session.structured_console = self._structured_console()
 
     def _open(self, session: Session) -> None:
         if session.wants_position:
@@ -704,17 +729,28 @@ class RunSync:
             self._emit("run_opened", {**told, "entity": now.entity, "project": now.project})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
-        # Before the files: trouble with one must not keep the rows back.  And should a log without exit
-        # record grow after all, the state from before its end is what to go on from.
-        self._push(session)
         sources = (session.main, *session.sides.values())
         is_open = any(source.exit_code is None for source in sources)
+        in_one_post = not is_open and self._is_little(session)
+        if in_one_post:
+            self._open_for_lines(session)
+        else:
+            # Before the files: trouble with one must not keep the rows back.  And should a log without exit
+            # record grow after all, the state from before its end is what to go on from.
+            self._push(session)
         before_end = json.loads(json.dumps(session.state())) if is_open else None
         loss = reader.loss_at_end() if reader.at_end else None
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
         session.end(EXIT_CODE_OF_KILLED)
-        self._upload_files(session, final=True)
+        try:
+            self._upload_files(session, final=True)
+        except CommError:
+            if in_one_post:
+                with contextlib.suppress(CommError):
+                    self._push(session)
+            raise
+        self._upload_all_artifacts(session)
         self._check_lease()
         self._drive(session.finish(self._unreported, self._later_exit_code()))
         self._unreported = []
@@ -724,9 +760,33 @@ class RunSync:
         if before_end is not None:
             before_end["place"] = list(session.place)
         self._save(session, is_complete=True, state=before_end, lacks=lacks)
-        self._arrived()
+        if self._failed_artifacts:
+            self._keep_failure()
+        else:
+            self._arrived()
         self._progress(session)
         return self._judge(session, lacks)
+
+    def _is_little(self, session: Session) -> bool:
+        """Whether what is left of a run is so little that its lines may wait for its files: a post less."""
+        if self.others.before or self.others.after:
+            return False  # whose console text is a file of any size
+        if session.artifacts or self._queue is not None:
+            return False
+        paths = [
+            os.path.join(
+                self._sides[source.id].path.parent if source.id else self.log.directory, "files", path
+            )
+            for source in (session.main, *session.sides.values())
+            for path in source.files
+        ]
+        if len(paths) > LITTLE_FILES:
+            return False
+        n_bytes = session.waiting_bytes
+        for path in paths:
+            with contextlib.suppress(OSError, ValueError):
+                n_bytes += os.stat(path).st_size
+        return n_bytes <= LITTLE_BYTES
 
     def _judge(self, session: Session, lacks: List[str]) -> Outcome:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
@@ -763,6 +823,10 @@ class RunSync:
             lacks.append(f"file {path}: {reason}")
         if len(self._missing) > 3:
             lacks.append(f"and {len(self._missing) - 3} more files")
+        for failed in list(self._failed_artifacts.values())[:3]:
+            lacks.append(f"artifact {failed['name']}: {failed['reason']}")
+        if len(self._failed_artifacts) > 3:
+            lacks.append(f"and {len(self._failed_artifacts) - 3} more artifacts")
         if session.n_lost:
             lacks.append(
                 f"{session.n_lost} records were given up when they were recorded: the disk was full or gone, "
@@ -866,6 +930,86 @@ class RunSync:
         if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
+    # ---- artifacts
+
+    def _upload_artifacts(self, session: Session) -> None:
+        """Begin with what was noted since, and take in what has arrived; the rest goes on meanwhile."""
+        if self.options.dry_run or not session.artifacts:
+            return
+        self._open(session)
+        if self._queue is None:
+            self._queue = ArtifactQueue(self._artifact_upload)
+        self._queue.add(session.artifacts)
+        self._take_in(session, self._queue.results())
+
+    def _upload_all_artifacts(self, session: Session) -> None:
+        """Upload those that are left, and wait for them; meanwhile the server hears that the run goes on."""
+        self._upload_artifacts(session)
+        while self._queue is not None and self._queue.n_open:
+            self._check_lease()
+            self._take_in(session, self._queue.results(wait_s=ARTIFACT_WAIT_S))
+            if self._stop.is_set():
+                raise Interrupted(f"{self.log.shown}: {self._queue.n_open} artifacts are left")
+            if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
+                self._drive(session.keep_alive())
+                self._progress(session)
+
+    def _artifact_upload(self, noted: Noted, is_coming: Callable[[str], bool]) -> ArtifactUpload:
+        """Prepare the upload of one artifact; called in the queue's threads."""
+        assert self._session is not None and self._session.bucket is not None
+        log = self._sides[noted.side].path if noted.side else self.log.path
+        assert self._queue is not None
+        return ArtifactUpload(
+            Stoppable(self._transport, self._queue.closed),
+            self._session.bucket,
+            noted,
+            log,
+            ask_first=self._was_begun,
+            is_coming=is_coming,
+        )
+
+    def _take_in(self, session: Session, results: Iterator[Result]) -> None:
+        """Keep what has become of artifacts.
+
+        Raises:
+            Error: One did not arrive for a reason that may pass; what has is kept.
+        """
+        trouble: Optional[Error] = None
+        for noted, version, error in results:
+            told: Dict[str, Any] = {"log": self.log.shown, "name": noted.name, "client_id": noted.client_id}
+            if version is not None:
+                answer = {"id": version.id, "version": version.version, "digest": version.digest}
+                self._artifacts[noted.key] = {"name": noted.name, **answer}
+                self._failed_artifacts.pop(noted.key, None)
+                session.artifacts.remove(noted)
+                self._emit("artifact_uploaded", {**told, **answer})
+            elif error is not None and is_final(error):
+                self._failed_artifacts[noted.key] = {"name": noted.name, "reason": error.message}
+                self._emit("artifact_failed", {**told, "reason": error.message})
+            else:
+                trouble = error
+                continue
+            self._save_files()
+        if trouble is not None:
+            raise trouble
+
+    def _keep_failure(self) -> None:
+        """Put the run on the list of what is not tried again unless somebody asks for it; see refusal.py."""
+        if self.options.dry_run:
+            return
+        first = next(iter(self._failed_artifacts.values()))
+        key = self._destination_of(self.options.target).key
+        n_tries = self._refused.n_tries + 1 if self._refused is not None else 1
+        reason = f"artifact {first['name']}: {first['reason']}"
+        goes_on_as = self._refused.goes_on_as if self._refused is not None else ""
+        self._refused = refusal.Refusal(key, reason, 200, n_tries, self._now_s(), False, goes_on_as)
+        with contextlib.suppress(SyncError):
+            refusal.write(self._refusal_path, self._refused)
+
+    def _is_worth_another_try(self, entry: Checkpoint) -> bool:
+        """Whether there are artifacts that could not be uploaded, and somebody asks for them."""
+        return bool(entry.failed_artifacts) and (self.options.failed or self.log.is_named)
+
     # ---- what is kept
 
     def _save(
@@ -892,6 +1036,8 @@ class RunSync:
             lacks=list(lacks),
             is_complete=is_complete,
             sides=self._identities,
+            artifacts=self._artifacts,
+            failed_artifacts=self._failed_artifacts,
         )
         self._checkpoints.save(self._kept)
 
@@ -900,13 +1046,21 @@ class RunSync:
         return known if known and known["offset"] == offset else identify(side.path, offset)._asdict()
 
     def _save_files(self) -> None:
-        """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
+        """Keep which files and artifacts have arrived, beside the last state of the session.
+
+        Rows may wait to be sent.
+        """
         self._files_saved_s = time.monotonic()
-        if self.options.dry_run or not self._uploaded:
+        if self.options.dry_run or not (self._uploaded or self._artifacts or self._failed_artifacts):
             return
         assert self._checkpoints is not None
         nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], [], False)
-        self._kept = (self._kept or nothing)._replace(files=self._uploaded, unreported=self._unreported)
+        self._kept = (self._kept or nothing)._replace(
+            files=self._uploaded,
+            unreported=self._unreported,
+            artifacts=self._artifacts,
+            failed_artifacts=self._failed_artifacts,
+        )
         self._checkpoints.save(self._kept)
 
     def _write_receipt(self, session: Session) -> None:
@@ -921,6 +1075,7 @@ class RunSync:
             "sides": sides,
             "n_lines": session.n_lines,
             "files": self._uploaded,
+            "artifacts": list(self._artifacts.values()),
             "exit_code": session.exit_code,
             "synced_at": self._now_s(),
         }
@@ -997,12 +1152,20 @@ class RunSync:
             "files": len(self._uploaded),
             "console_lines": session.console.n_lines,
         }
+        if self._artifacts:
+            counts["artifacts"] = len(self._artifacts)
         if self.options.dry_run:
             counts["rows"] -= self._n_rows_before
             return Outcome(self.log, Status.PLANNED, reason, exit_code, counts=counts)
         if status is Status.RUNNING:
             exit_code = 3
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
+
+
+def _has_unnoted_artifacts(entry: Checkpoint) -> bool:
+    """Whether it was written by a version that passed artifacts over."""
+    passed_over = entry.session.get("not_uploaded", {})
+    return "artifacts" in passed_over or "used artifacts" in passed_over
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:

@@ -144,8 +144,8 @@ def segment_name(log: Log) -> str:
 def predecessors(firsts: Mapping[Log, Peek]) -> Dict[Log, Log]:
     """Return the log that each one follows, for those whose is here.
 
-    Jobs that began in the same second, each with a directory of its own, have logs of one name: the one beside
-    a log is meant then.
+    Jobs that began in the same second, each with a directory of its own, have logs of one name: the one
+    beside a log is meant then.
     """
     by_name: Dict[str, List[Log]] = {}
     for log in firsts:

@@ -182,6 +182,7 @@ class Run:
             files: Takes the run's files, if there is a directory.
         """
         self._is_side = is_side
+        self._own_log = "" if directory is None else directory.log  # which this process writes
         self._guard = guard or Guard()
         self._identity = identity
         self._backend = backend
@@ -833,6 +834,7 @@ class Run:
         was forked.
         """
         self._is_side = True
+        self._own_log = ""
         self._exit_hooks = self._observers = None
         raises = self._settings.on_error == "raise"
         failed = None if raises else partial(self._guard.swallow, "log")
@@ -867,8 +869,8 @@ class Run:
         side_id = names.generate_id()
         writer = {**writer_identity(), "side": True, "id": side_id, "label": self._settings.x_label or ""}
         self._run_fields = {"writer": writer, "runtime": self._run_fields.get("runtime", 0)}
-        path = os.path.join(self._directory.path, log_name(self.id, side_id))
-        backend = open_log(self._settings, self._directory, path, self._guard.swallow)
+        self._own_log = os.path.join(self._directory.path, log_name(self.id, side_id))
+        backend = open_log(self._settings, self._directory, self._own_log, self._guard.swallow)
         try:
             backend.append(records.header(__version__))
             backend.append(self._run_record())
@@ -1040,12 +1042,12 @@ class Run:
 
     def _compress_log(self) -> None:
         """Compress the log, if that is wished; who syncs it at this moment has it as it is."""
-        wanted = self._settings.compress_on_finish and self.offline and not self._is_side
-        if self._directory is None or not wanted:
+        wanted = self._settings.compress_on_finish and self.offline
+        log = self._own_log
+        if not log or not wanted:
             return
         from glob import escape, glob
 
-        log = self._directory.log
         if glob(escape(log) + "*.lease") or not self._backend.is_complete():
             termwarn(f"{log} is still in use, and stays as it is; `wandb compact` compresses it later")
             return
@@ -1100,7 +1102,7 @@ class Run:
         n_late = self._history.late_rows_here
         if n_late:
             termwarn(
-                f"{n_late} rows were logged to steps before the current one; see --step-policy of `wandb sync`."
+                f"{n_late} rows were logged to steps before the current one: `wandb sync --step-policy`."
             )
         if not os.path.exists(path):
             termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")
