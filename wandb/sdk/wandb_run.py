@@ -293,7 +293,7 @@ class Run:
         Raises:
             Error: An argument has no meaning.
         """
-        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal)
+        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal, overwrite)
         if self._closed:
             self._refuse("define_metric")
         self._used("metric")
