@@ -20,6 +20,7 @@ from wandb.version import __version__
 
 if TYPE_CHECKING:
     from wandb import data_types as data_types
+    from wandb import keras as keras
     from wandb import plot as plot
     from wandb.data_types.audio import Audio as Audio
     from wandb.data_types.figures import Plotly as Plotly
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from wandb.sdk.active import log as log
     from wandb.sdk.active import mark_preempting as mark_preempting
     from wandb.sdk.active import save as save
+    from wandb.sdk.active import unwatch as unwatch
+    from wandb.sdk.active import watch as watch
     from wandb.sdk.wandb_alert import AlertLevel as AlertLevel
     from wandb.sdk.wandb_config import Config as Config
     from wandb.sdk.wandb_init import attach as attach
@@ -76,6 +79,7 @@ _HOMES: Dict[str, str] = {
     "Summary": "wandb.sdk.wandb_summary",
     "init": "wandb.sdk.wandb_init",
     "attach": "wandb.sdk.wandb_init",
+    "_attach": "wandb.sdk.wandb_init",
     "setup": "wandb.sdk.wandb_setup",
     "teardown": "wandb.sdk.wandb_setup",
     "login": "wandb.sdk.wandb_login",
@@ -87,6 +91,8 @@ _HOMES: Dict[str, str] = {
     "alert": "wandb.sdk.active",
     "AlertLevel": "wandb.sdk.wandb_alert",
     "mark_preempting": "wandb.sdk.active",
+    "watch": "wandb.sdk.active",
+    "unwatch": "wandb.sdk.active",
     "termlog": "wandb.term",
     "termwarn": "wandb.term",
     "termerror": "wandb.term",
@@ -108,9 +114,9 @@ _HOMES: Dict[str, str] = {
     "visualize": "wandb.plot.charts",
 }
 
-_PARTS = ("data_types", "plot")  # packages whose names users reach through this one
+_PARTS = ("data_types", "keras", "plot")  # packages whose names users reach through this one
 
-__all__ = [*_HOMES, *_PARTS, "run", "config", "summary", "__version__"]
+__all__ = [*(name for name in _HOMES if name[0] != "_"), *_PARTS, "run", "config", "summary", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

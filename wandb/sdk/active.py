@@ -90,3 +90,13 @@ def alert(*args: Any, **options: Any) -> None:
 def mark_preempting() -> None:
     """Say that the scheduler is about to take the machine away; see `wandb.Run.mark_preempting`."""
     require("wandb.mark_preempting()").mark_preempting()
+
+
+def watch(models: Any, *args: Any, **options: Any) -> Any:
+    """Record histograms of a PyTorch model; see `wandb.Run.watch`."""
+    return require("wandb.watch()").watch(models, *args, **options)
+
+
+def unwatch(models: Any = None) -> None:
+    """Stop what `watch` began; see `wandb.Run.unwatch`."""
+    require("wandb.unwatch()").unwatch(models)

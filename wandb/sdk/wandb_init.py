@@ -468,5 +468,8 @@ def attach(run_id: Optional[str] = None, **options: Any) -> Run:
     return joined(directory, who, earlier, *begin)
 
 
+_attach = attach  # the name that Lightning calls it by, with a run's `_attach_id`
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_join_all_in_child)
