@@ -312,7 +312,7 @@ def _notes(flags: Mapping[str, Any]) -> List[str]:
 def _list_runs(paths: Sequence[str], n_newest: Optional[int], reporter: Any) -> None:
     """Print the runs and what is known of them, as --view and --show of old did; nothing is synced."""
     from wandb_sync.discover import discover, sidecars
-    from wandb_sync.run_sync import read_receipts
+    from wandb_sync.receipts import read_receipts
 
     logs = discover(paths)
     for log in logs if n_newest is None else logs[max(0, len(logs) - n_newest) :]:
@@ -342,10 +342,10 @@ def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int
             f"Remove {len(directories)} run directories that are on the server?", abort=True, err=True
         )
     exit_code = 0
-    for directory in directories:
+    for directory, sides in directories.items():
         try:
             if not flags["dry_run"]:
-                remove(directory)
+                remove(directory, sides)
         except OSError as error:
             refused[directory] = f"{error.filename or directory}: {error.strerror}"
             exit_code = 1

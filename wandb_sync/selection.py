@@ -14,7 +14,15 @@ from typing import AbstractSet, Callable, Dict, List, Mapping, NamedTuple, Optio
 
 from wandb.errors import Error, UsageError
 from wandb.transaction_log.log_file import is_there, on_disk, size, status
-from wandb_sync.discover import Log, Unusable, directories_by_run, usage_error, sidecars
+from wandb.transaction_log.side_logs import side_logs_in
+from wandb_sync.discover import (
+    Log,
+    Unusable,
+    directories_by_run,
+    side_directories_by_run,
+    sidecars,
+    usage_error,
+)
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, RunOptions, RunSync
 from wandb_sync.segments import NOTHING, Peek, in_order, is_damaged, peek
@@ -123,7 +131,7 @@ class Chooser:
         if self._live and not is_there(outcome.log.path):
             self._seen.pop(outcome.log, None)
         else:
-            self._seen.setdefault(outcome.log, Seen()).settle(outcome.log)
+            self._seen.setdefault(outcome.log, Seen()).settle(outcome.log, SideDirectories())
 
     def fresh(
         self, logs: Sequence[Log], unusable: Optional[Sequence[Unusable]], busy: Mapping[Log, RunSync]
@@ -138,6 +146,7 @@ class Chooser:
             UsageError: No path means a run.
         """
         fresh: List[Log] = []
+        side_directories = SideDirectories()
         if unusable is not None:
             self._tell_unusable(unusable, bool(logs))
             self._forget_gone({*logs, *busy})
@@ -145,7 +154,7 @@ class Chooser:
             if log in busy or not self._selection.wanted(log):
                 continue
             seen = self._seen.get(log)
-            if seen is not None and not seen.is_due(log):
+            if seen is not None and not seen.is_due(log, side_directories):
                 continue
             self._seen[log] = seen = seen or Seen()
             try:
@@ -284,24 +293,41 @@ class Chooser:
         return self._selection.include_online or log.is_named or is_ours
 
 
+class SideDirectories:
+    """Where shared runs have side logs beside their run directories; each tree is listed once."""
+
+    def __init__(self) -> None:
+        self._by_tree: Dict[Path, Dict[str, List[Path]]] = {}
+
+    def of(self, log: Log, run_id: str) -> List[Path]:
+        tree = log.directory.parent
+        if tree not in self._by_tree:
+            self._by_tree[tree] = side_directories_by_run(tree)
+        return self._by_tree[tree].get(run_id, [])
+
+
 class Seen:
     """What is known of a log that was looked at."""
 
     def __init__(self) -> None:
         self.first: Optional[Peek] = None
-        self._was: Tuple[int, ...] = ()  # size and time of change when it was settled
+        self._was: Tuple[int, ...] = ()  # what `_signature` said when it was settled
 
-    def settle(self, log: Log) -> None:
-        """Note that it is done with, until it changes."""
-        self._was = _signature(log)
+    def settle(self, log: Log, side_directories: SideDirectories) -> None:
+        """Note that it is done with, until it or a side log of it changes."""
+        self._was = self._signature(log, side_directories)
 
-    def is_due(self, log: Log) -> bool:
-        return _signature(log) != self._was
+    def is_due(self, log: Log, side_directories: SideDirectories) -> bool:
+        return self._signature(log, side_directories) != self._was
 
-
-def _signature(log: Log) -> Tuple[int, ...]:
-    try:
-        found = status(log.path)
-    except OSError:
-        return ()
-    return (found.st_size, found.st_mtime_ns)
+    def _signature(self, log: Log, side_directories: SideDirectories) -> Tuple[int, ...]:
+        """Return the log's size and time of change, and the sizes of its side logs; () if it is gone."""
+        places = [log.directory]
+        if self.first is not None and self.first.is_shared:
+            places += side_directories.of(log, self.first.run_id)
+        try:
+            found = status(log.path)
+            sides = [status(path).st_size for place in places for path in side_logs_in(place, log.path.name)]
+        except OSError:
+            return ()
+        return (found.st_size, found.st_mtime_ns, *sides)
