@@ -20,6 +20,7 @@ from wandb.version import __version__
 
 if TYPE_CHECKING:
     from wandb import data_types as data_types
+    from wandb import keras as keras
     from wandb import env as env
     from wandb import errors as errors
     from wandb import plot as plot
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from wandb.sdk.active import mark_preempting as mark_preempting
     from wandb.sdk.active import pin_config_keys as pin_config_keys
     from wandb.sdk.active import save as save
+    from wandb.sdk.active import unwatch as unwatch
+    from wandb.sdk.active import watch as watch
     from wandb.sdk import wandb_helper as helper
     from wandb.sdk.artifacts.artifact import Artifact as Artifact
     from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
@@ -96,6 +99,7 @@ _HOMES: Dict[str, str] = {
     "Summary": "wandb.sdk.wandb_summary",
     "init": "wandb.sdk.wandb_init",
     "attach": "wandb.sdk.wandb_init",
+    "_attach": "wandb.sdk.wandb_init",
     "setup": "wandb.sdk.wandb_setup",
     "teardown": "wandb.sdk.wandb_setup",
     "login": "wandb.sdk.wandb_login",
@@ -122,6 +126,8 @@ _HOMES: Dict[str, str] = {
     "use_artifact": "wandb.sdk.active",
     "use_model": "wandb.sdk.active",
     "mark_preempting": "wandb.sdk.active",
+    "watch": "wandb.sdk.active",
+    "unwatch": "wandb.sdk.active",
     "termlog": "wandb.term",
     "termwarn": "wandb.term",
     "termerror": "wandb.term",
@@ -150,6 +156,7 @@ _PARTS: Dict[str, str] = {
     "env": "wandb.env",
     "errors": "wandb.errors",
     "helper": "wandb.sdk.wandb_helper",
+    "keras": "wandb.keras",
     "plot": "wandb.plot",
     "sdk": "wandb.sdk",
     "util": "wandb.util",
@@ -159,7 +166,7 @@ _PARTS: Dict[str, str] = {
     "wandb_sdk": "wandb.sdk",
 }
 
-__all__ = [*_HOMES, *_PARTS, "run", "config", "summary", "__version__"]
+__all__ = [*(name for name in _HOMES if name[0] != "_"), *_PARTS, "run", "config", "summary", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -469,5 +469,8 @@ def attach(attach_id: Optional[str] = None, run_id: Optional[str] = None, **opti
     return joined(directory, who, earlier, *begin)
 
 
+_attach = attach  # the name that Lightning calls it by, with a run's `_attach_id`
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_join_all_in_child)

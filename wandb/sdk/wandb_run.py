@@ -61,6 +61,8 @@ from wandb.sdk.wandb_summary import Summary
 from wandb.term import termlog, termwarn
 
 if TYPE_CHECKING:
+    from wandb.framework.pytorch.layers import TorchGraph
+    from wandb.framework.pytorch.watcher import Watcher
     from wandb.live_file import News
     from wandb.sdk.artifacts.artifact import Artifact
     from wandb.sdk.online import Online
@@ -238,6 +240,7 @@ class Run:
         self._online: Optional[Online] = None
         self._url = ""
         self._files = files
+        self._watcher: Optional[Watcher] = None
 
     # ---- recording
 
@@ -320,6 +323,54 @@ class Run:
         except (TypeError, ValueError):
             raise ValidationError("alert: wait_duration", f"{wait_duration!r} is no number") from None
         self._append("alert", records.alert(str(title), str(text), name, int(seconds * 1000)))
+
+    @guarded("watch", default=[])
+    def watch(
+        self,
+        models: Any,
+        criterion: Any = None,
+        log: Optional[str] = "gradients",
+        log_freq: int = 1000,
+        idx: Optional[int] = None,
+        log_graph: bool = False,
+    ) -> List[TorchGraph]:
+        """Record histograms of a PyTorch model while it trains, and its layers.
+
+        They are parts of the row that the next `log()` ends: `gradients/<parameter>` and
+        `parameters/<parameter>`; of the second model and those after it, `gradients/graph_1<parameter>`.
+
+        Args:
+            models: A torch.nn.Module, or several in a list.
+            criterion: Kept with the graph.
+            log: "gradients", "parameters", "all", or None.
+            log_freq: Record every so many backward passes (gradients) or forward passes (parameters).
+            idx: The number of the first model.  Default: how many this run watches already.
+            log_graph: Put the layers into the summary, as `graph_0`, once they have run.
+
+        Returns:
+            The graphs, which fill when the models run.
+
+        Raises:
+            TypeError: A model is none.
+            ValueError: An argument has no meaning, or the model's keys are recorded already.
+            MissingLibraryError: torch is not installed.
+        """
+        if self._closed:
+            self._refuse("watch")
+        if self.disabled:
+            return []
+        if self._watcher is None:
+            from wandb.framework.pytorch.watcher import Watcher
+
+            self._watcher = Watcher(partial(self.log, commit=False), self._summary, self._guard.handle)
+        self._used("watch")
+        return self._watcher.watch(models, criterion, log, log_freq, idx, log_graph)
+
+    @guarded("unwatch")
+    def unwatch(self, models: Any = None) -> None:
+        """Stop what `watch` began, for a model, several in a list, or all; the end of the run does, too."""
+        if self._watcher is not None:
+            self._watcher.unwatch(models)
 
     @guarded("mark_preempting")
     def mark_preempting(self) -> None:
@@ -658,6 +709,7 @@ class Run:
             code = self._exit_hooks.exit_code or 0  # sys.exit(n) is under way
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
+        self.unwatch()
         self._exit_code = code
         failure: Optional[LogWriteError] = None
         # Each step on its own: what one cannot do, the next still should.
@@ -932,6 +984,17 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
+
+    # ---- for other libraries: Lightning, transformers
+
+    @property
+    def _attach_id(self) -> str:
+        return self.sync_dir  # wandb._attach in another process takes it
+
+    def _label(self, repo: Optional[str] = None, code: Optional[str] = None, **more: Any) -> None:
+        """Note which library's code the run belongs to, as libraries do themselves."""
+        labels = {"repo_string": repo, "code_string": code}
+        self._telemetry["label"] = {name: str(value) for name, value in labels.items() if value}
 
     # ---- for wandb.init
 
