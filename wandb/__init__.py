@@ -20,6 +20,7 @@ from wandb.version import __version__
 
 if TYPE_CHECKING:
     from wandb import data_types as data_types
+    from wandb import jupyter as jupyter
     from wandb import plot as plot
     from wandb.data_types.audio import Audio as Audio
     from wandb.data_types.figures import Plotly as Plotly
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from wandb.errors import CommError as CommError
     from wandb.errors import Error as Error
     from wandb.errors import UsageError as UsageError
+    from wandb.integration import tensorboard as tensorboard
+    from wandb.integration.tensorboard.monkeypatch import patched as patched
     from wandb.plot.charts import plot_table as plot_table
     from wandb.plot.charts import visualize as visualize
     from wandb.sdk.active import alert as alert
@@ -104,11 +107,18 @@ _HOMES: Dict[str, str] = {
     "Table": "wandb.data_types.table",
     "Video": "wandb.data_types.video",
     "box3d": "wandb.data_types.object_3d",
+    "patched": "wandb.integration.tensorboard.monkeypatch",
     "plot_table": "wandb.plot.charts",
     "visualize": "wandb.plot.charts",
 }
 
-_PARTS = ("data_types", "plot")  # packages whose names users reach through this one
+# Modules whose names users reach through this one -> where they live.
+_PARTS: Dict[str, str] = {
+    "data_types": "wandb.data_types",
+    "jupyter": "wandb.jupyter",
+    "plot": "wandb.plot",
+    "tensorboard": "wandb.integration.tensorboard",
+}
 
 __all__ = [*_HOMES, *_PARTS, "run", "config", "summary", "__version__"]
 
@@ -121,7 +131,7 @@ def __getattr__(name: str) -> Any:
             return active.current
         return active.BeforeInit(f"wandb.{name}") if active.current is None else getattr(active.current, name)
     if name in _PARTS:
-        return __import__(f"wandb.{name}", fromlist=["*"])
+        return __import__(_PARTS[name], fromlist=["__name__"])
     return _load(globals(), _HOMES, name)
 
 
@@ -158,3 +168,6 @@ def _is_imported_as_a_parent() -> bool:
 
 if not _is_imported_as_a_parent():
     __import__("wandb.sdk.wandb_init")
+    if "IPython" in sys.modules:
+        __import__("wandb.jupyter")
+        sys.modules["wandb.jupyter"].register()

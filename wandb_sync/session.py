@@ -57,13 +57,12 @@ Steps = Generator[Request, Response, None]
 _NOT_UPLOADED = {
     "artifact": "artifacts",
     "use_artifact": "used artifacts",
-    "tbrecord": "TensorBoard directories",
 }
 # Keys of RunConfig.begin, beside the streams: the step, and when the first of our segments began.
 _STARTING_STEP, _SINCE_US = "starting_step", "since_us"
 NS_PER_S = 1_000_000_000
 # Kinds without a meaning of their own.
-_IGNORED = frozenset(("output", "final", "noop_link_artifact"))
+_IGNORED = frozenset(("output", "final", "noop_link_artifact", "tbrecord"))
 
 
 class Target(NamedTuple):
