@@ -67,34 +67,9 @@ def _path_by_environment() -> str:
 # ---- showing
 
 
-def html_of(run: Run, height: int = DEFAULT_HEIGHT, hidden: bool = False) -> str:
-    """Return a run as HTML: its page in a frame; offline, what it is and where.
-
-    Args:
-        height: Of the frame, in pixels.
-        hidden: Behind a button.
-    """
-    from html import escape
-
-    if run.url and "__vsc_ipynb_file__" not in getattr(shell(), "user_ns", {}):
-        button = "<button onClick=\"this.nextSibling.style.display='block';this.style.display='none';\">"
-        style = f"border:none;width:100%;height:{int(height)}px;" + ("display:none;" if hidden else "")
-        frame = f'<iframe src="{escape(run.url)}?jupyter=true" style="{style}"></iframe>'
-        return f"{button}Display W&amp;B run</button>{frame}" if hidden else frame
-    shown = {key: value for key, value in dict(run.summary).items() if isinstance(value, (int, float, str))}
-    rows = "".join(
-        f"<tr><td>{escape(str(key))}</td><td>{escape(str(value))}</td></tr>"
-        for key, value in list(shown.items())[:20]
-        if not key.startswith("_")
-    )
-    where = f"<br><code>wandb sync {escape(run.sync_dir)}</code>" if not run.disabled else ""
-    table = f"<table>{rows}</table>" if rows else ""
-    return f"<strong>{escape(run.name or run.id)}</strong> ({escape(run.path)}, {run.mode}){where}{table}"
-
-
 def display(run: Run, height: int = DEFAULT_HEIGHT, hidden: bool = False) -> bool:
     """Show a run in the cell that runs now; False if this is no notebook."""
-    return _show(html_of(run, height, hidden))
+    return _show(run.to_html(height, hidden))
 
 
 def _show(html: str) -> bool:
