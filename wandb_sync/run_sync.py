@@ -41,6 +41,7 @@ from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
+import wandb_sync.event_files as event_files
 import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
@@ -83,6 +84,7 @@ MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
+_LAST_EVENTS = "part of what was written for TensorBoard last"
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -517,7 +519,23 @@ class RunSync:
         if not ended:
             self._follow(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
+        if session.exit_code is None and self._add_last_events(session):
+            return self._visit(until_s)  # there is a side log that was not there before
         return self._finish(session, reader)
+
+    def _add_last_events(self, session: Session) -> bool:
+        """Add what a killed program has written for TensorBoard and not recorded; False if that is nothing.
+
+        Not if a later segment has places for its lines already, and not while the program may be alive.
+        """
+        run = session.run
+        if run is None or self.options.dry_run or self.others.after or writer_life(run) is Life.ALIVE:
+            return False
+        try:
+            return event_files.complete(self.log.path, run, zero_s(run))
+        except SyncError:  # a directory that cannot be written to must not keep the rest back
+            session.not_uploaded[_LAST_EVENTS] = 1
+            return False
 
     def _follow(self, session: Session) -> None:
         """Bring what a run that goes on has by now, and nothing if that is nothing."""

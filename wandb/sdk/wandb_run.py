@@ -58,13 +58,15 @@ from wandb.sdk.wandb_history import History
 from wandb.sdk.wandb_metric import Metric, parse_definition
 from wandb.sdk.wandb_settings import check
 from wandb.sdk.wandb_summary import Summary
-from wandb.term import termlog, termwarn
+from wandb.term import shows_info, termlog, termwarn
 
 if TYPE_CHECKING:
     from wandb.framework.pytorch.layers import TorchGraph
     from wandb.framework.pytorch.watcher import Watcher
+    from wandb.jupyter import Notebook
     from wandb.live_file import News
     from wandb.sdk.artifacts.artifact import Artifact
+    from wandb.sdk.event_watch import EventWatch
     from wandb.sdk.online import Online
     from wandb.sdk.wandb_artifacts import RunArtifacts
     from wandb.sdk.wandb_media import RowMedia
@@ -232,12 +234,18 @@ class Run:
             store=None if directory is None else self._store_in_summary,
         )
         self._log: Callable[..., None] = self._history.log  # until the run is closed
-        self._config = Config(warn=termwarn, failed=self._guard.handle)
+        self._config = Config(
+            warn=termwarn,
+            failed=self._guard.handle,
+            allow_val_change=bool(settings.allow_val_change or settings._jupyter),
+        )
         self._observers: Optional[Observers] = None
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
         self._exit_code: Optional[int] = None
         self._online: Optional[Online] = None
+        self._event_watch: Optional[EventWatch] = None
+        self._notebook: Optional[Notebook] = None
         self._url = ""
         self._files = files
         self._watcher: Optional[Watcher] = None
@@ -710,6 +718,10 @@ class Run:
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
         self.unwatch()
+        if self._event_watch is not None:
+            self._guarded("finish", self._event_watch.finish)
+        if self._notebook is not None:
+            self._guarded("finish", self._notebook.finish)
         self._exit_code = code
         failure: Optional[LogWriteError] = None
         # Each step on its own: what one cannot do, the next still should.
@@ -961,6 +973,9 @@ class Run:
             raise AttributeError(f"Attribute {name} is not supported on Run object.")
         object.__setattr__(self, name, value)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Dict[str, str]:
+        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+
     def __copy__(self) -> Run:
         return self
 
@@ -1056,6 +1071,28 @@ class Run:
         identity.name = identity.name or news.name or None
         self._url = news.url
 
+    @guarded("tensorboard")
+    def _tensorboard_callback(self, logdir: str, save: bool = True, root_logdir: str = "") -> None:
+        """Record what is written into a directory of TensorBoard's; the name is the real client's."""
+        if self._closed or self._directory is None:
+            return
+        self._watched_events().add(os.fspath(logdir), root_logdir, save)
+
+    def _watched_events(self) -> EventWatch:
+        if self._event_watch is None:
+            from wandb.sdk.event_watch import EventWatch
+
+            self._event_watch = EventWatch(self)
+            self._log = self._event_watch.log
+        return self._event_watch
+
+    def _watch_notebook(self) -> None:
+        from wandb import jupyter
+
+        self._notebook = jupyter.Notebook(self._settings)
+        self._notebook.watch(self)
+        jupyter.display_if_magic_is_used(self)
+
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
         self._guarded("init", observers.start)
@@ -1079,6 +1116,12 @@ class Run:
         self._is_side = True
         self._own_log = ""
         self._exit_hooks = self._observers = None
+        if self._event_watch is not None:
+            self._event_watch.forget()
+            self._event_watch = None
+        if self._notebook is not None:
+            self._notebook.forget()
+            self._notebook = None
         raises = self._settings.on_error == "raise"
         failed = None if raises else partial(self._guard.swallow, "log")
         self._backend = SideBackend(self._open_side, self._watch_side, failed)
@@ -1347,9 +1390,7 @@ class Run:
         shown = {k: v for k, v in self._summary_state.tree.items() if not k.startswith("_")}
         lines = [f"{k:>20} {v}"[:100] for k, v in shown.items() if isinstance(v, (int, float, str))]
         if lines:
-            termlog("Run summary:")
-            for line in lines[:MAX_SUMMARY_LINES]:
-                termlog(line)
+            _tell("Run summary:", *lines[:MAX_SUMMARY_LINES])
         n_late = self._history.late_rows_here
         if n_late:
             termwarn(
@@ -1360,8 +1401,18 @@ class Run:
             return
         if self._online is not None:
             return
-        termlog("You can sync this run to the cloud by running:")
-        termlog(f"wandb sync {path}")
+        _tell("You can sync this run to the cloud by running:", f"wandb sync {path}")
+
+
+def _tell(*lines: str) -> None:
+    """Print lines, or show them as HTML in a notebook."""
+    if "ipykernel" in sys.modules and shows_info():
+        from wandb import jupyter
+
+        if jupyter.show_lines(*lines):
+            return
+    for line in lines:
+        termlog(line)
 
 
 joined_runs: Dict[str, Run] = {}  # the runs of other processes that this one has joined, by their directory
