@@ -59,8 +59,8 @@ _NOT_UPLOADED = {
     "use_artifact": "used artifacts",
     "tbrecord": "TensorBoard directories",
 }
-# Keys of RunConfig.notes, beside the streams: the step; when the first of the segments began that it is about;
-# and how many rows these had when it was made: it holds from there on.
+# Keys of RunConfig.notes, beside the streams: the step; when the first of the segments began that it is
+# about; how many rows these had when it was made: it holds from there on.
 _STARTING_STEP, _SINCE_US, _FROM = "starting_step", "since_us", "from"
 NS_PER_S = 1_000_000_000
 # Kinds without a meaning of their own.
