@@ -41,6 +41,7 @@ from wandb_sync.batching import BATCH_BYTES, CONSOLE, EVENTS, HISTORY, MAX_LINE_
 from wandb_sync.console import Console
 from wandb_sync.json_tree import dumps, merge, put, row_tree, text_of
 from wandb_sync.metrics import Metrics
+from wandb_sync.noted import Noted
 from wandb_sync.rows import Cut, Cutter
 from wandb_sync.run_config import RunConfig
 from wandb_sync.source import Source
@@ -55,8 +56,6 @@ Steps = Generator[Request, Response, None]
 # Kinds of records that other clients write and that we do not upload.  They are counted, and a run that has
 # any of them is not called synced.
 _NOT_UPLOADED = {
-    "artifact": "artifacts",
-    "use_artifact": "used artifacts",
     "tbrecord": "TensorBoard directories",
 }
 # Keys of RunConfig.notes, beside the streams: the step; when the first of the segments began that it is
@@ -116,6 +115,7 @@ class Session:
         structured_console: Whether the server takes console lines as JSON; None: nobody has asked it yet.
         starting_step: Added to the step of every row.
         n_rows, n_records, n_unreadable: Counted since the log's begin.
+        artifacts: Where the records of artifacts are; those that have been uploaded are to be taken out.
         not_uploaded: What we cannot upload -> how often the log has it.
         batch_bytes: Of lines per post, about; may change at any time.
         is_last: Whether no later segment of the run is known; may change until `finish`.
@@ -155,6 +155,7 @@ class Session:
         self.n_rows = 0
         self.n_records = 0
         self.n_unreadable = 0
+        self.artifacts: List[Noted] = []
         self.not_uploaded: Dict[str, int] = {}
         self.n_late = 0
         self.n_lost = 0
@@ -489,6 +490,20 @@ class Session:
         self.metrics.add(record)
         self.summary.redefine(record)
 
+    def _artifact(self, record: pb.ArtifactRecord) -> None:
+        self._note_artifact(record.name, record.client_id, record.sequence_client_id)
+
+    def _use_artifact(self, record: pb.UseArtifactRecord) -> None:
+        self._note_artifact(record.name)
+
+    def _note_artifact(self, name: str, *client_ids: str) -> None:
+        # As the real client tells when it is online: at which step of the run an artifact was logged; nothing
+        # before there is a row.
+        step = _integer(self.summary.tree.get("_step")) + 1 if self.n_rows else -1
+        self.artifacts.append(
+            Noted(self._source.id, self._source.offset, step, name, *(client_ids or ("", "")))
+        )
+
     def _telemetry(self, record: pb.TelemetryRecord) -> None:
         self.config.telemetry.MergeFrom(record)
 
@@ -805,6 +820,7 @@ class Session:
             "n_records": self.n_records,
             "n_unreadable": self.n_unreadable,
             "n_dropped": self._batch.n_dropped,
+            "artifacts": [list(noted) for noted in self.artifacts],
             "not_uploaded": self.not_uploaded,
             "config": self.config.state(),
             "metrics": self.metrics.state(),
@@ -845,6 +861,7 @@ class Session:
         session.n_rows = state["n_rows"]
         session.n_records = state["n_records"]
         session.n_unreadable = state["n_unreadable"]
+        session.artifacts = [Noted(*noted) for noted in state.get("artifacts", ())]
         session.not_uploaded = dict(state["not_uploaded"])
         session.config = RunConfig.restore(state["config"])
         session.metrics = Metrics.restore(state["metrics"])

@@ -29,8 +29,7 @@ from wandb_sync.checkpoint import Destination
 from wandb_sync.discover import Log, sidecars
 from wandb_sync.files import CONFIG, METADATA, SUMMARY, from_disk
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
-from wandb_sync.receipts import differs
-from wandb_sync.run_sync import read_receipts
+from wandb_sync.receipts import differs, read_receipts
 from wandb_sync.segments import Peek, peek
 from wandb_sync.session import Session, Steps, Target, Wishes
 from wandb_sync.transport.base import Transport

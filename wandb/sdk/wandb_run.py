@@ -23,6 +23,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    TextIO,
     Tuple,
     Type,
     Union,
@@ -40,8 +41,10 @@ from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, code_path
 from wandb.internal.run_files import RunFiles
+from wandb.sdk import code_files
 from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
+from wandb.sdk.run_status import RunStatus, run_status
 from wandb.sdk.run_directory import RunDirectory, log_name, open_log, run_files
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
@@ -52,7 +55,9 @@ from wandb.term import termlog, termwarn
 
 if TYPE_CHECKING:
     from wandb.live_file import News
+    from wandb.sdk.artifacts.artifact import Artifact
     from wandb.sdk.online import Online
+    from wandb.sdk.wandb_artifacts import RunArtifacts
     from wandb.sdk.wandb_media import RowMedia
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
@@ -193,6 +198,7 @@ class Run:
         notes = earlier.config.pop("_wandb", {})
         self._notes = {name: notes[name] for name in NOTED if isinstance(notes.get(name), dict)}
         self._media: Optional[RowMedia] = None
+        self._artifacts: Optional[RunArtifacts] = None
         self._starting_step = starting_step
         self._summary_state = earlier.summary
         self._history = History(
@@ -263,8 +269,8 @@ class Run:
         step_sync: Optional[bool] = None,
         hidden: Optional[bool] = None,
         summary: Optional[str] = None,
-        goal: Optional[str] = None,
         overwrite: Optional[bool] = None,
+        goal: Optional[str] = None,
     ) -> Metric:
         """Say how a metric is to be shown and summarised.
 
@@ -274,8 +280,8 @@ class Run:
             step_sync: Add the axis' last value to rows that lack it.  Default: if there is an axis.
             hidden: Leave it out of automatic plots.
             summary: Comma-separated kinds: min, max, mean, best, last, first, none, copy.
-            goal: minimize or maximize, for "best".
             overwrite: Replace an earlier definition instead of adding to it.
+            goal: minimize or maximize, for "best".
 
         Raises:
             Error: An argument has no meaning.
@@ -320,6 +326,25 @@ class Run:
         with self._backend.lock:
             self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
             self._earlier.console.add_lines(text)
+
+    @guarded("pin_config_keys")
+    def pin_config_keys(self, keys: Sequence[str] = ()) -> None:
+        """Have keys of the config shown at the top of the run's page, in this order, instead of others.
+
+        Raises:
+            ValidationError: `keys` is no sequence of names.
+        """
+        if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+            raise ValidationError("pin_config_keys: keys", "wants a list of names")
+        self._append("pin_config_keys", records.config({("_wandb", "pinned_keys"): list(keys)}))
+
+    def restore(
+        self, name: str, run_path: Optional[str] = None, replace: bool = False, root: Optional[str] = None
+    ) -> Optional[TextIO]:
+        """Get a file that was kept with this run, or with another one; see `wandb.restore`."""
+        from wandb.sdk.wandb_restore import restore_for
+
+        return restore_for(self, name, run_path, replace, root)
 
     @guarded("save", default=[])
     def save(
@@ -371,6 +396,68 @@ class Run:
             if self._files.keep("save", source, name, saved_files.POLICIES[policy]):
                 placed.append(os.path.join(self._files.directory, name))
         return placed
+
+    def log_artifact(
+        self,
+        artifact_or_path: Union[Artifact, str, os.PathLike[str]],
+        name: Optional[str] = None,
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        tags: Union[str, Sequence[str], None] = None,
+    ) -> Artifact:
+        """Keep files as an output of the run, as a new version of an artifact if they are new.
+
+        When this returns, the files are in the run directory, and the record of it in the log.
+
+        Args:
+            artifact_or_path: An artifact; or a file, a directory or an address that becomes one.
+            name: The artifact's.  Default: `run-<id>-` and the last part of the path.
+            type: The artifact's, e.g. "dataset" or "model".
+            aliases: Names of this version; "latest" is always one.
+            tags: Tags of this version.
+
+        Returns:
+            The artifact, which does not change any more.
+
+        Raises:
+            ValidationError: An argument is wrong; nothing was recorded.
+        """
+        return self._log_artifact("log_artifact", artifact_or_path, name, type, aliases, tags)
+
+    def log_code(
+        self,
+        root: Optional[str] = ".",
+        name: Optional[str] = None,
+        include_fn: Callable[..., bool] = code_files.is_code,
+        exclude_fn: Callable[..., bool] = code_files.is_below_runs,
+    ) -> Optional[Artifact]:
+        """Keep the code that is there now, as an artifact of type "code".
+
+        Args:
+            root: The directory that is looked through.
+            name: The artifact's.  Default: after the project and the program.
+            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default: *.py,
+                requirements.txt and Dockerfiles.
+            exclude_fn: As `include_fn`, for what is left out.  Default: what runs have recorded.
+
+        Returns:
+            The artifact; None if there is no code.
+
+        Raises:
+            ValidationError: The root is no directory, or the name is none for an artifact.
+            UnreadableFileError: A file cannot be read; nothing was recorded.
+        """
+        if self._closed:
+            self._refuse("log_code")
+        files = [] if root is None else code_files.collect(root, include_fn, exclude_fn)
+        if not files:
+            termwarn(f"log_code: no file below {root} is code. No code will be logged to your run.")
+            return None
+        program = self._settings.program_relpath
+        artifact = code_files.artifact(name, self.project, str(program), files)
+        self._log_artifact("log_code", artifact, None, None, None)
+        self._append("log_code", records.config({("_wandb", "code_path"): artifact.name}))
+        return artifact
 
     @guarded("finish")
     def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
@@ -581,7 +668,55 @@ class Run:
         """online, offline or disabled."""
         return str(self._settings.mode)
 
+    def status(self) -> RunStatus:
+        """Return how much of the log has reached the server; offline, none of it has.
+
+        Raises:
+            RunFinishedError: The run is finished.
+        """
+        if self._closed:
+            self._refuse("status")
+        return RunStatus() if self._directory is None else run_status(self._directory.log)
+
+    def to_html(self, height: int = 420, hidden: bool = False) -> str:
+        """Return HTML that shows the run's page, or its name and directory while no server has it.
+
+        Args:
+            height: Of the page, in pixels.
+            hidden: Show a button first.
+        """
+        from html import escape
+
+        hide = "display:none;" if hidden else ""
+        style = f"border:none;width:100%;height:{height}px;{hide}"
+        if self.url:
+            shown = f'<iframe src="{escape(self.url)}?jupyter=true" style="{style}"></iframe>'
+        else:
+            text = f"Run {self.name or self.id} is recorded in {self.sync_dir}"
+            shown = f'<div style="{hide}">{escape(text)}</div>'
+        if not hidden:
+            return shown
+        open_it = "this.nextSibling.style.display='block';this.style.display='none';"
+        return f'<button onClick="{open_it}">Display W&amp;B run</button>{shown}'
+
+    def display(self, height: int = 420, hidden: bool = False) -> bool:
+        """Show the run in a notebook; see `to_html`.
+
+        Returns:
+            Whether this is a notebook that shows it.
+        """
+        if self._settings.silent or not self._settings._jupyter:
+            return False
+        from importlib import import_module  # of what only notebooks have
+
+        display = import_module("IPython.display")
+        display.display(display.HTML(self.to_html(height, hidden)))
+        return True
+
     # ---- Python's own protocols
+
+    def _repr_html_(self) -> str:
+        return self.to_html(hidden=True)
 
     def __enter__(self) -> Run:
         return self
@@ -706,7 +841,7 @@ class Run:
         self._backend = SideBackend(self._open_side, self._watch_side, failed)
         swallow = self._guard.swallow
         self._files = run_files(self._settings, self._directory, self._backend, swallow, is_alone=False)
-        self._media = None  # it knows the parent's log
+        self._media = self._artifacts = None  # they know the parent's log
         before = self._history
         self._history = History(
             self._backend,
@@ -819,6 +954,49 @@ class Run:
     def _config_and_notes(self) -> Dict[str, Any]:
         notes = {"_wandb": self._notes} if self._notes else {}
         return {**self._config.as_dict(), **notes}
+
+    def _log_artifact(
+        self,
+        call: str,
+        artifact_or_path: Any,
+        name: Optional[str],
+        type: Optional[str],
+        aliases: Any,
+        tags: Any = None,
+        distributed_id: Optional[str] = None,
+        finalize: bool = True,
+        user_created: bool = False,
+        use_after_commit: bool = False,
+    ) -> Artifact:
+        """As `log_artifact`; the rest as of `RunArtifacts.log`."""
+        from wandb.sdk import wandb_artifacts
+
+        if self._closed:
+            self._refuse(call)
+        checked = wandb_artifacts.checked(artifact_or_path, name, type, aliases, tags, self.id)
+        checked[0].distributed_id = distributed_id
+        run_artifacts = self._run_artifacts()
+        if run_artifacts is not None:
+            log = partial(run_artifacts.log, call=call, finalize=finalize, user_created=user_created)
+            self._guarded(call, partial(log, use_after_commit=use_after_commit), *checked)
+        return checked[0]
+
+    def _run_artifacts(self) -> Optional[RunArtifacts]:
+        """Return what keeps the run's artifacts, loaded when there are some; None if nothing is recorded."""
+        if self._directory is None or self._files is None:
+            return None
+        if self._artifacts is None:
+            from wandb.sdk.wandb_artifacts import RunArtifacts
+
+            self._artifacts = RunArtifacts(
+                self._identity.record_fields,
+                self._directory.path,
+                self._files,
+                self._backend,
+                self._guard.handle,
+                self._settings.durability == "record",
+            )
+        return self._artifacts
 
     @guarded("run")
     def _rename(self, **changed: Any) -> None:
