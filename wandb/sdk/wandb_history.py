@@ -311,8 +311,8 @@ class History:
         if self.late_rows_here == 1:  # there may be millions; how many is told at the end
             self._warn(
                 f"Tried to log to step {number} that is less than the current step {self.step}. Steps must "
-                "be monotonically increasing, so this data will be ignored (unless `wandb sync --step-policy` "
-                "says otherwise)."
+                "be monotonically increasing, so this data will be ignored (unless `wandb sync "
+                "--step-policy` says otherwise)."
             )
 
     def _give_back(self, number: int) -> None:
