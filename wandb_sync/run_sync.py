@@ -35,6 +35,7 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
+from wandb.file_systems import may_hang
 from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem
 from wandb.transaction_log.log_file import size
@@ -84,6 +85,7 @@ MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
+SETTLED_HERE_AFTER_S = 2.0  # where all of them are processes of this host, and the disk is its own
 _LAST_EVENTS = "part of what was written for TensorBoard last"
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
@@ -564,7 +566,7 @@ class RunSync:
                     return
                 yield "", event
             return
-        for part, event in join(self._parts, self._now_s() - SETTLED_AFTER_S):
+        for part, event in join(self._parts, self._now_s() - self._settled_after_s(session)):
             yield part.id, event
         self._all_said = (
             self.options.finish
@@ -574,6 +576,12 @@ class RunSync:
         if self._all_said:
             for part, event in join(self._parts, math.inf):
                 yield part.id, event
+
+    def _settled_after_s(self, session: Session) -> float:
+        """Return how long a record may be on its way into one of the logs."""
+        runs = [session.run or run_record(self.log.path), *(side.run for side in self._sides.values())]
+        is_here = all(writer_life(run) is not Life.UNKNOWN for run in runs)
+        return SETTLED_HERE_AFTER_S if is_here and not may_hang(str(self.log.directory)) else SETTLED_AFTER_S
 
     def _open_sides(self, session: Session) -> None:
         """Read the side logs that have come since from here on too."""

@@ -54,7 +54,7 @@ OUR_PRODUCER = "wandb-ng"  # how HeaderRecord.version_info.producer begins in ou
 Steps = Generator[Request, Response, None]
 
 # Keys of RunConfig.notes, beside the streams: the step; when the first of the segments began that it is
-# about; and how many rows these had when it was made: it holds from there on.
+# about; how many rows these had when it was made: it holds from there on.
 _STARTING_STEP, _SINCE_US, _FROM = "starting_step", "since_us", "from"
 NS_PER_S = 1_000_000_000
 # Kinds without a meaning of their own; what stands in TensorBoard's directories is in the log as rows.
