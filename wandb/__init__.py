@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from wandb.plot.charts import plot_table as plot_table
     from wandb.plot.charts import visualize as visualize
     from wandb.sdk.active import alert as alert
+    from wandb.sdk.active import log_artifact as log_artifact
     from wandb.sdk.active import define_metric as define_metric
     from wandb.sdk.active import finish as finish
     from wandb.sdk.active import join as join
     from wandb.sdk.active import log as log
     from wandb.sdk.active import mark_preempting as mark_preempting
     from wandb.sdk.active import save as save
+    from wandb.sdk.artifacts.artifact import Artifact as Artifact
+    from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
     from wandb.sdk.wandb_alert import AlertLevel as AlertLevel
     from wandb.sdk.wandb_config import Config as Config
     from wandb.sdk.wandb_init import attach as attach
@@ -86,6 +89,9 @@ _HOMES: Dict[str, str] = {
     "save": "wandb.sdk.active",
     "alert": "wandb.sdk.active",
     "AlertLevel": "wandb.sdk.wandb_alert",
+    "Artifact": "wandb.sdk.artifacts.artifact",
+    "ArtifactTTL": "wandb.sdk.artifacts.artifact_ttl",
+    "log_artifact": "wandb.sdk.active",
     "mark_preempting": "wandb.sdk.active",
     "termlog": "wandb.term",
     "termwarn": "wandb.term",

@@ -89,6 +89,35 @@ class MissingLibraryError(UsageError, ImportError):
     """A value needs a library that is not installed; `hint` says which extra brings it."""
 
 
+class UnreadableFileError(ValidationError, OSError):
+    """A file that is to become part of an artifact cannot be read, or changes while it is read.
+
+    It is an OSError too, because wandb raises that and scripts catch it.
+    """
+
+
+class ArtifactStatusError(UsageError, AttributeError):
+    """What was asked of an artifact is not possible now.
+
+    It is an AttributeError too, because wandb raises that and scripts catch it.
+
+    Attributes:
+        name: The attribute or method.
+    """
+
+    def __init__(self, message: str = "", name: str = "", *, hint: Optional[str] = None) -> None:
+        super().__init__(message, hint=hint)
+        self.name = name
+
+
+class ArtifactNotLoggedError(ArtifactStatusError):
+    """Only a server knows it, once the artifact has been logged to one."""
+
+
+class ArtifactFinalizedError(ArtifactStatusError):
+    """A logged artifact does not change; nothing was done."""
+
+
 class ConfigError(UsageError):
     """A config value was set already and may not be changed (or the config cannot be read)."""
 
@@ -99,6 +128,10 @@ class RunFinishedError(UsageError):
 
 class NeedsServerError(UsageError):
     """The call needs a server's answer and there is none offline."""
+
+
+class WaitTimeoutError(Error):
+    """What was waited for has not happened in time; it may happen yet."""
 
 
 class LogError(Error):

@@ -125,6 +125,16 @@ def alert(title: str, text: str, level: str, wait_ms: int) -> bytes:
     return _record("alert", {"title": title, "text": text, "level": level, "wait_duration": wait_ms})
 
 
+def artifact(values: Mapping[str, Any]) -> bytes:
+    """Return an artifact that the run has made; `values` are fields of ArtifactRecord."""
+    return _record("artifact", values)
+
+
+def use_artifact(values: Mapping[str, Any]) -> bytes:
+    """Return an artifact that the run has used; `values` are fields of UseArtifactRecord."""
+    return _record("use_artifact", values)
+
+
 def preempting() -> bytes:
     """Return the scheduler's warning that the machine is about to be taken away."""
     return _record("preempting", {})

@@ -87,6 +87,11 @@ def alert(*args: Any, **options: Any) -> None:
     require("wandb.alert()").alert(*args, **options)
 
 
+def log_artifact(*args: Any, **options: Any) -> Any:
+    """Keep files as an output of the current run; see `wandb.Run.log_artifact`."""
+    return require("wandb.log_artifact()").log_artifact(*args, **options)
+
+
 def mark_preempting() -> None:
     """Say that the scheduler is about to take the machine away; see `wandb.Run.mark_preempting`."""
     require("wandb.mark_preempting()").mark_preempting()

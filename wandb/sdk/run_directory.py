@@ -4,6 +4,7 @@
     run-ehp50xjv.wandb                                   the log
     run-ehp50xjv.wandb.side-3kq07c1x                     the log of another process that records the run too
     files/                                               what is uploaded as it is
+    artifacts/md5/d4/1d8cd98f...                         files of artifacts, named by their digest
     run-ehp50xjv.files.tar                               the same in one file, with bundle_files=True
 <root>/wandb/latest-run -> offline-run-...               for people; tools resolve it
 """

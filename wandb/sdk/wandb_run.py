@@ -52,7 +52,9 @@ from wandb.term import termlog, termwarn
 
 if TYPE_CHECKING:
     from wandb.live_file import News
+    from wandb.sdk.artifacts.artifact import Artifact
     from wandb.sdk.online import Online
+    from wandb.sdk.wandb_artifacts import RunArtifacts
     from wandb.sdk.wandb_media import RowMedia
 
 ALERT_LEVELS = ("INFO", "WARN", "ERROR")
@@ -192,6 +194,7 @@ class Run:
         notes = earlier.config.pop("_wandb", {})
         self._notes = {name: notes[name] for name in NOTED if isinstance(notes.get(name), dict)}
         self._media: Optional[RowMedia] = None
+        self._artifacts: Optional[RunArtifacts] = None
         self._starting_step = starting_step
         self._summary_state = earlier.summary
         self._history = History(
@@ -370,6 +373,33 @@ class Run:
             if self._files.keep("save", source, name, saved_files.POLICIES[policy]):
                 placed.append(os.path.join(self._files.directory, name))
         return placed
+
+    def log_artifact(
+        self,
+        artifact_or_path: Union[Artifact, str, os.PathLike[str]],
+        name: Optional[str] = None,
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        tags: Union[str, Sequence[str], None] = None,
+    ) -> Artifact:
+        """Keep files as an output of the run, as a new version of an artifact if they are new.
+
+        When this returns, the files are in the run directory, and the record of it in the log.
+
+        Args:
+            artifact_or_path: An artifact; or a file, a directory or an address that becomes one.
+            name: The artifact's.  Default: `run-<id>-` and the last part of the path.
+            type: The artifact's, e.g. "dataset" or "model".
+            aliases: Names of this version; "latest" is always one.
+            tags: Tags of this version.
+
+        Returns:
+            The artifact, which does not change any more.
+
+        Raises:
+            ValidationError: An argument is wrong; nothing was recorded.
+        """
+        return self._log_artifact("log_artifact", artifact_or_path, name, type, aliases, tags)
 
     @guarded("finish")
     def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
@@ -704,7 +734,7 @@ class Run:
         self._backend = SideBackend(self._open_side, self._watch_side, failed)
         swallow = self._guard.swallow
         self._files = run_files(self._settings, self._directory, self._backend, swallow, is_alone=False)
-        self._media = None  # it knows the parent's log
+        self._media = self._artifacts = None  # they know the parent's log
         before = self._history
         self._history = History(
             self._backend,
@@ -817,6 +847,49 @@ class Run:
     def _config_and_notes(self) -> Dict[str, Any]:
         notes = {"_wandb": self._notes} if self._notes else {}
         return {**self._config.as_dict(), **notes}
+
+    def _log_artifact(
+        self,
+        call: str,
+        artifact_or_path: Any,
+        name: Optional[str],
+        type: Optional[str],
+        aliases: Any,
+        tags: Any = None,
+        distributed_id: Optional[str] = None,
+        finalize: bool = True,
+        user_created: bool = False,
+        use_after_commit: bool = False,
+    ) -> Artifact:
+        """As `log_artifact`; the rest as of `RunArtifacts.log`."""
+        from wandb.sdk import wandb_artifacts
+
+        if self._closed:
+            self._refuse(call)
+        checked = wandb_artifacts.checked(artifact_or_path, name, type, aliases, tags, self.id)
+        checked[0].distributed_id = distributed_id
+        run_artifacts = self._run_artifacts()
+        if run_artifacts is not None:
+            log = partial(run_artifacts.log, call=call, finalize=finalize, user_created=user_created)
+            self._guarded(call, partial(log, use_after_commit=use_after_commit), *checked)
+        return checked[0]
+
+    def _run_artifacts(self) -> Optional[RunArtifacts]:
+        """Return what keeps the run's artifacts, loaded when there are some; None if nothing is recorded."""
+        if self._directory is None or self._files is None:
+            return None
+        if self._artifacts is None:
+            from wandb.sdk.wandb_artifacts import RunArtifacts
+
+            self._artifacts = RunArtifacts(
+                self._identity.record_fields,
+                self._directory.path,
+                self._files,
+                self._backend,
+                self._guard.handle,
+                self._settings.durability == "record",
+            )
+        return self._artifacts
 
     @guarded("run")
     def _rename(self, **changed: Any) -> None:

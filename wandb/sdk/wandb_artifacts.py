@@ -1,0 +1,214 @@
+"""Artifacts of one run: their files put into the run directory, and the records that have them uploaded.
+
+    <run directory>/artifacts/md5/d4/1d8cd98f00b204e9800998ecf8427e
+
+Rule 1: all files are in their place before the record is written, so a kill never leaves a record without
+        them.  A file's place follows from its digest alone: the run directory can be carried anywhere.
+        `local_path` in the record is for the real client, which knows no other.
+Rule 2: what the disk, the quota or a file system without an answer does never raises into the program: files
+        that cannot be kept are recorded where they lie, and that is told.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Tuple, Union
+
+from wandb.backend.base import Backend
+from wandb.errors import LogWriteError, ValidationError
+from wandb.interface import records
+from wandb.interface.values import kind_name
+from wandb.internal.content_store import ContentStore, SourceError, remove, sync
+from wandb.internal.run_files import RunFiles
+from wandb.sdk.artifacts import checks
+from wandb.sdk.artifacts.artifact import Artifact
+from wandb.sdk.artifacts.artifact_manifest_entry import STAGED, STEADY, ArtifactManifestEntry
+
+FOLDER = "artifacts"  # of the run directory
+MAX_INLINE_ENTRIES = 100_000  # a manifest with more of them is a file of its own, as wandb has it
+LISTS = "manifests"  # of `FOLDER`: these files
+
+
+class RunArtifacts:
+    """The artifacts of one run.
+
+    Args:
+        who: Returns the fields of the RunRecord that say which run it is.
+        directory: The run directory.
+        files: Puts files into it.
+        backend: Takes the records, and knows the quota.
+        failed: Told what the disk did; may raise it.
+        is_synced: Whether files are to survive a power cut before the record is written.
+    """
+
+    def __init__(
+        self,
+        who: Callable[[], Mapping[str, Any]],
+        directory: str,
+        files: RunFiles,
+        backend: Backend,
+        failed: Callable[[str, Exception], None],
+        is_synced: bool,
+    ) -> None:
+        self._who = who
+        self._store = ContentStore(os.path.join(directory, FOLDER))
+        self._files = files
+        self._backend = backend
+        self._failed = failed
+        self._is_synced = is_synced
+
+    def log(
+        self,
+        artifact: Artifact,
+        aliases: List[str],
+        tags: List[str],
+        *,
+        call: str = "log_artifact",
+        finalize: bool = True,
+        user_created: bool = False,
+        use_after_commit: bool = False,
+    ) -> None:
+        """Keep an artifact's files and record it.
+
+        Args:
+            artifact: What `artifact_of` has returned.
+            call: What the user has called.
+            finalize: Whether no other process adds to it any more.
+
+        Raises:
+            LogWriteError: With on_error="raise": it is not recorded.
+        """
+        entries = [entry for entry in artifact.manifest.entries.values() if entry.ref is None]
+        if not self._keep(call, artifact, entries):
+            return
+        who = self._who()
+        fields = {
+            **artifact._record_fields(),
+            "run_id": who["run_id"],
+            "project": who["project"],
+            "entity": who["entity"],
+            "user_created": user_created,
+            "use_after_commit": use_after_commit,
+            "finalize": finalize,
+            "aliases": aliases,
+            "tags": tags,
+        }
+        self._backend.append(records.artifact(fields))
+        artifact._is_recorded = True
+
+    def _keep(self, call: str, artifact: Artifact, entries: List[ArtifactManifestEntry]) -> bool:
+        """Put the files into the run directory, or leave them where they are; False if one is nowhere."""
+        missing = {
+            (entry.digest, entry.algorithm): entry.size or 0
+            for entry in entries
+            if not self._store.has(entry.digest, entry.size or 0, entry.algorithm)
+        }
+        n_bytes = sum(missing.values())
+        try:
+            body = records.files([(artifact.name, records.NOW, records.ARTIFACT)])
+            if missing and not self._backend.reserve(body, n_bytes):
+                raise OSError(0, "the run's quota is used up")
+            self._files.in_time(partial(self._place, entries), n_bytes)
+            return True
+        except (OSError, SourceError) as error:
+            reason = getattr(error, "strerror", None) or error
+        lost = [entry for entry in entries if not self._is_somewhere(entry)]
+        if lost:
+            what = f"{lost[0].path} is kept nowhere, so the artifact is not recorded"
+        else:
+            what = "they are uploaded from where they are, so leave them there"
+        trouble = f"{call}: files of {artifact.name} are not in the run directory: {reason}; {what}"
+        self._failed(call, LogWriteError(trouble))
+        return not lost
+
+    def _place(self, entries: Iterable[ArtifactManifestEntry]) -> None:
+        """Give each file its place in the run directory.
+
+        Raises:
+            SourceError: A file is not what it was when it was added.
+            OSError: The run directory cannot take it.
+        """
+        directories = set()
+        for entry in entries:
+            assert entry.local_path is not None
+            digest, algorithm, path = entry.digest, entry.algorithm, entry.local_path
+            if self._store.has(digest, entry.size or 0, algorithm):
+                target = self._store.path_of(digest, algorithm)
+                if entry.hold is STAGED:
+                    remove(path)
+            elif entry.hold is STAGED:
+                target = self._store.move_in(path, digest, algorithm)
+            elif entry.hold is STEADY:
+                target = self._store.link_in(path, digest, algorithm)
+            else:
+                target = self._store.copy_in(path, digest, algorithm)
+            entry.local_path, entry.hold = target, STEADY
+            if self._is_synced:
+                sync(target)
+                directories.add(os.path.dirname(target))
+        for directory in directories:
+            sync(directory)
+
+    def _is_somewhere(self, entry: ArtifactManifestEntry) -> bool:
+        """Let an entry name a file that will still be there when this process has ended."""
+        if self._store.has(entry.digest, entry.size or 0, entry.algorithm):
+            entry.local_path, entry.hold = self._store.path_of(entry.digest, entry.algorithm), STEADY
+        elif entry.hold is STAGED and entry.source is not None:
+            if entry.local_path is not None:
+                remove(entry.local_path)
+            entry.local_path, entry.hold = entry.source, "loose"
+        return entry.hold is not STAGED
+
+
+def artifact_of(artifact_or_path: Any, name: Optional[str], kind: Optional[str], run_id: str) -> Artifact:
+    """Return the artifact that a call of `log_artifact` means; it does not change any more.
+
+    Raises:
+        ValidationError: It is no artifact, no file, no directory and no address.
+    """
+    if isinstance(artifact_or_path, (str, os.PathLike)):
+        path = os.fspath(artifact_or_path)
+        artifact = Artifact(name or f"run-{run_id}-{os.path.basename(path)}", kind or "unspecified")
+        if os.path.isfile(path):
+            artifact.add_file(path)
+        elif os.path.isdir(path):
+            artifact.add_dir(path)
+        elif "://" in path:
+            artifact.add_reference(path)
+        else:
+            raise ValidationError(
+                "log_artifact", "path must be a file, directory or external reference like s3://bucket/path"
+            )
+    elif isinstance(artifact_or_path, Artifact):
+        artifact = artifact_or_path
+    else:
+        raise ValidationError(
+            "log_artifact",
+            "You must pass an instance of wandb.Artifact or a valid file path to log_artifact, not "
+            f"{kind_name(artifact_or_path)}",
+        )
+    artifact.finalize()
+    artifact.metadata = artifact.metadata  # it may have been changed in place, and is checked again
+    return artifact
+
+
+Aliases = Union[str, Iterable[str], None]
+Checked = Tuple[Artifact, List[str], List[str]]
+
+
+def checked(
+    artifact_or_path: Any,
+    name: Optional[str],
+    kind: Optional[str],
+    aliases: Aliases,
+    tags: Aliases,
+    run_id: str,
+) -> Checked:
+    """Return artifact, aliases and tags of a call, all of them as they are recorded.
+
+    Raises:
+        ValidationError: One of them is wrong; nothing was recorded.
+    """
+    found_aliases, found_tags = checks.aliases_of(aliases), checks.tags_of(tags)
+    return artifact_of(artifact_or_path, name, kind, run_id), found_aliases, found_tags
