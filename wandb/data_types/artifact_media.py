@@ -54,10 +54,15 @@ class ArtifactMedia:
 
     Args:
         artifact: The artifact.
+        where: What the user has called, for errors.
+
+    Attributes:
+        where: As given.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, where: str = "Artifact.add") -> None:
         self._artifact = artifact
+        self.where = where
         self._being_added: Dict[int, str] = {}  # id of a value -> its file's name
         self._inside: Set[int] = set()  # ids of values whose JSON is being made
 
@@ -75,7 +80,7 @@ class ArtifactMedia:
         if not isinstance(value, Media) or value._kind not in KINDS:
             known = ", ".join(sorted(KINDS.values()))
             raise ValidationError(
-                "Artifact.add", f"{kind_name(value)} cannot stand in an artifact", hint=f"one of {known}"
+                self.where, f"{kind_name(value)} cannot stand in an artifact", hint=f"one of {known}"
             )
         known_as = self._artifact._added_objects.get(id(value))
         if known_as is not None:
@@ -92,7 +97,10 @@ class ArtifactMedia:
         there = self._artifact.manifest.get_entry_by_path(whole)
         if there is not None and not overwrite:
             return there
-        content = json.dumps(tree, sort_keys=True).encode("ascii")
+        try:
+            content = json.dumps(tree, sort_keys=True).encode("ascii")
+        except ValueError as error:  # an int of more digits than Python prints
+            raise ValidationError(self.where, f"a value cannot be written: {error}") from None
         if whole.startswith(f"{TABLES}/"):
             whole = f"{TABLES}/{self._digest(content)}.{value._kind}.json"
         entry = self._artifact._add_content(content, whole, overwrite)
@@ -152,14 +160,14 @@ class ArtifactMedia:
         return self._artifact._refer(entry.ref_url(), entry, name).path
 
     @contextmanager
-    def inside(self, value: Any, where: str) -> Iterator[None]:
+    def inside(self, value: Any) -> Iterator[None]:
         """Do what makes JSON of a value that others may stand in.
 
         Raises:
             ValidationError: It stands in itself.
         """
         if id(value) in self._inside:
-            raise ValidationError(where, "contains itself")
+            raise ValidationError(self.where, f"a {type(value).__name__} contains itself")
         self._inside.add(id(value))
         try:
             yield
@@ -202,6 +210,9 @@ class ArtifactMedia:
             KeyError: There is no such file in it.
             Error: It cannot be had.
         """
+        entry = self._artifact.manifest.entries[name]
+        if entry.local_path is not None and os.path.isfile(entry.local_path):
+            return entry.local_path
         return str(self._artifact.get_entry(name).download())
 
     def files_below(self, directory: str) -> Tuple[str, ...]:
@@ -227,7 +238,7 @@ def class_of(kind: str) -> Type[Media]:
 
 
 def _elsewhere(value: Media, artifact: Artifact) -> Optional[Tuple[str, ArtifactManifestEntry]]:
-    """Return the address and the entry of a value in another artifact; None if it is in none that is logged."""
+    """Return address and entry of a value in another artifact; None if it is in none that is logged."""
     for place, is_client in ((value._source, False), (value._target, True)):
         if place is None or place[0] is artifact or not place[0]._final:
             continue

@@ -24,7 +24,9 @@ LAYERS = (
     "mask_class_maps",
     "class_map",
 )
-_MEDIA = frozenset({"audio-file", "video-file", "html-file", "object3D-file", "bokeh-file"})  # types of their own
+_MEDIA = frozenset(
+    {"audio-file", "video-file", "html-file", "object3D-file", "bokeh-file"}
+)  # types of their own
 
 
 class Type:
@@ -51,6 +53,10 @@ class Type:
                 pointed at.
         """
         return {}
+
+    def rank(self) -> str:
+        """Return what says in which order wandb writes the types of a union."""
+        return self.name.capitalize()
 
     def to_json(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
         """Return the type as wandb writes it."""
@@ -203,9 +209,7 @@ class ArrayOf(Type):
 
     __slots__ = ("shape", "path", "key")
 
-    def __init__(
-        self, shape: Tuple[int, ...], path: Optional[str] = None, key: Optional[str] = None
-    ) -> None:
+    def __init__(self, shape: Tuple[int, ...], path: Optional[str] = None, key: Optional[str] = None) -> None:
         super().__init__("ndarray")
         self.shape = tuple(shape)
         self.path = path
@@ -254,7 +258,12 @@ class Union(Type):
         return None
 
     def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
-        return {"allowed_types": [one.to_json(media) for one in sorted(self.members, key=lambda one: one.name)]}
+        return {
+            "allowed_types": [one.to_json(media) for one in sorted(self.members, key=lambda one: one.rank())]
+        }
+
+    def rank(self) -> str:
+        return " or ".join(one.rank() for one in self.members)
 
     def __str__(self) -> str:
         return " or ".join(map(str, self.members))
@@ -285,6 +294,9 @@ class ListOf(Type):
         length = {} if self.length is None else {"length": self.length}
         return {"element_type": self.element.to_json(media), **length}
 
+    def rank(self) -> str:
+        return f"{self.element.rank()}[]"
+
     def __str__(self) -> str:
         return f"list of {self.element}"
 
@@ -311,6 +323,9 @@ class DictOf(Type):
 
     def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
         return {"type_map": {key: one.to_json(media) for key, one in self.types.items()}}
+
+    def rank(self) -> str:
+        return "{"
 
     def __str__(self) -> str:
         return f"dict of {', '.join(f'{key}: {one}' for key, one in self.types.items())}"
@@ -344,7 +359,7 @@ def type_of(value: Any, depth: int = 0) -> Type:
     if hasattr(value, "dtype") and hasattr(value, "ndim") and not value.ndim:
         return _BY_NUMPY_KIND.get(getattr(value.dtype, "kind", "f"), NUMBER)
     if isinstance(value, int) and hasattr(value, "get_row"):
-        return _Index("foreignIndex", value._table)
+        return _Index("foreignIndex", getattr(value, "_table", None))
     if isinstance(value, (bool, int, float, str)):  # their subclasses
         return next(one for kind, one in _BY_CLASS.items() if isinstance(value, kind))
     if isinstance(value, (datetime.datetime, datetime.date)):
@@ -359,7 +374,7 @@ def type_of(value: Any, depth: int = 0) -> Type:
         return ArrayOf(value.shape)
     if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "ndim"):
         items = _items(value)
-        element: Type = UNKNOWN
+        element: Type = Union(NONE, UNKNOWN) if any(item is None for item in items) else UNKNOWN
         for item in items:
             inner = type_of(item, depth + 1)
             if element is UNKNOWN:
@@ -386,7 +401,9 @@ def _const(value: Any) -> Dict[str, Any]:
 def _listed(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _listed(item) for key, item in value.items()}
-    return sorted(value, key=lambda one: (str(type(one)), one)) if isinstance(value, (set, frozenset)) else value
+    return (
+        sorted(value, key=lambda one: (str(type(one)), one)) if isinstance(value, (set, frozenset)) else value
+    )
 
 
 def _merged(value: Any, other: Any) -> Any:
@@ -458,6 +475,13 @@ def with_array(one: Type, array: ArrayOf) -> Type:
 def holds_times(one: Type) -> bool:
     """Tell whether dates stand in a column."""
     return TIMESTAMP in (one.members if isinstance(one, Union) else (one,))
+
+
+def index_instead(one: Type, value: Any) -> Optional[Type]:
+    """Return the type of a column of row numbers, if nothing was in it yet, and `value` is one; else None."""
+    if not hasattr(value, "get_row") or UNKNOWN not in (one.members if isinstance(one, Union) else (one,)):
+        return None
+    return type_of(value)
 
 
 def optional(one: Type) -> Type:

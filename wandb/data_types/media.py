@@ -156,7 +156,9 @@ def numbers_of(data: Any, numpy: Any, where: str) -> Any:
         array = numpy.asarray(data)
     except Error:
         raise
-    except Exception as error:  # lists that are ragged, and whatever a user's object does when it is looked at
+    except (
+        Exception
+    ) as error:  # lists that are ragged, and whatever a user's object does when it is looked at
         raise ValidationError(where, f"numpy makes no array of it: {error}") from None
     if array.dtype.kind not in "biufc":
         raise ValidationError(where, f"{type(data).__name__} of {array.dtype} holds no numbers")

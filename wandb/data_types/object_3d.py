@@ -144,7 +144,7 @@ def box3d(
         ValueError: One of them has another number of parts.
     """
     center, size = _parts(center, 3, "center"), _parts(size, 3, "size")
-    color = _parts(color, 3, "color")
+    red_green_blue = [int(part) for part in _parts(color, 3, "color")]
     w, x, y, z = _parts(orientation, 4, "orientation")
     turned = (
         (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
@@ -161,7 +161,7 @@ def box3d(
     ]
     return {
         "corners": corners,
-        "color": [int(part) for part in color],
+        "color": red_green_blue,
         "label": label,
         "score": score,
     }

@@ -200,12 +200,12 @@ class Table(Media):
         where = f"{WHERE}.add_computed_columns"
         new: Dict[str, List[Any]] = {}
         for index, row in enumerate(self.data):
-            values = fn(index, dict(zip(self.columns, row)))
-            if not isinstance(values, Mapping):
-                raise ValidationError(where, f"of row {index} it returns {kind_name(values)}, no dict")
-            if index and set(values) != set(new):
+            found = fn(index, dict(zip(self.columns, row)))
+            if not isinstance(found, Mapping):
+                raise ValidationError(where, f"of row {index} it returns {kind_name(found)}, no dict")
+            if index and set(found) != set(new):
                 raise ValidationError(where, f"of row {index} it returns other columns than of the first")
-            for name, value in values.items():
+            for name, value in found.items():
                 new.setdefault(name, []).append(value)
         for name, values in new.items():
             self.add_column(name, values)
@@ -357,11 +357,11 @@ class Table(Media):
         return column_types.DictOf({str(name): one for name, one in zip(self.columns, self._types)})
 
     def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
-        with media.inside(self, WHERE):
+        with media.inside(self):
             rows = self._new_rows()
             types, emptied = self._packed(rows, media)
             data = [
-                _row_in_artifact(row, emptied, f"{WHERE}: row {index}", media)
+                _row_in_artifact(row, emptied, f"{media.where}: row {index}", self.columns, media)
                 for index, row in enumerate(rows)
             ]
             increment = self._increment() if self.log_mode == "INCREMENTAL" else {}
@@ -476,7 +476,7 @@ class Table(Media):
         self.data.append(list(values))
 
     def _joined(self, found: column_types.Type, value: Any, name: ColumnKey) -> column_types.Type:
-        joined = found.joined(value)
+        joined = column_types.index_instead(found, value) or found.joined(value)
         if joined is None:
             raise ValidationError(
                 f"{WHERE}: column {name!r}",
@@ -632,8 +632,8 @@ class JoinedTable(Media):
 
     @classmethod
     def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> JoinedTable:
-        tables = [media.get(tree[which]) or tree[which] for which in ("table1", "table2")]
-        return cls(*tables, tree["join_key"])
+        table1, table2 = (media.get(tree[which]) or tree[which] for which in ("table1", "table2"))
+        return cls(table1, table2, tree["join_key"])
 
 
 def _name_of(table: Any) -> str:
@@ -688,12 +688,14 @@ def _cell(value: Any, where: str) -> Any:
     return plain(value, where)
 
 
-def _row_in_artifact(row: Sequence[Any], emptied: Set[int], where: str, media: ArtifactMedia) -> List[Any]:
+def _row_in_artifact(
+    row: Sequence[Any], emptied: Set[int], where: str, columns: Sequence[ColumnKey], media: ArtifactMedia
+) -> List[Any]:
     """Return a row as it stands in an artifact: media with all that is in them."""
     if not emptied and _PLAIN.issuperset(map(type, row)):
         return [None if value != value else value for value in row]
     return [
-        None if index in emptied else _cell_in_artifact(value, where, media)
+        None if index in emptied else _cell_in_artifact(value, f"{where}, {columns[index]!r}", media)
         for index, value in enumerate(row)
     ]
 
@@ -711,7 +713,9 @@ def _cell_in_artifact(value: Any, where: str, media: ArtifactMedia) -> Any:
             found = found / 1e6  # nanoseconds
         return _cell_in_artifact(found, where, media)
     if isinstance(value, datetime.datetime):
-        return int((value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)).timestamp() * 1000)
+        return int(
+            (value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)).timestamp() * 1000
+        )
     if isinstance(value, datetime.date):
         whole = datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.timezone.utc)
         return int(whole.timestamp() * 1000)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
+from wandb.data_types.artifact_media import ArtifactMedia
 from wandb.data_types.media import Media
 from wandb.errors import LogWriteError, ValidationError
 from wandb.interface.values import holds_media, key_text, kind_name, plain
@@ -144,7 +145,7 @@ class RowMedia:
             ValidationError: What is in it cannot be stored.
             LogWriteError: With on_error="raise": there is no room for it.
         """
-        from wandb.sdk.artifacts.internal_artifact import internal_artifact
+        from wandb.sdk.artifacts.internal_artifact import internal_artifact  # only tables need artifacts
 
         kind, name, entry, is_increment = TABLE_ARTIFACT, f"run-{self._run_id}-{key}", key, False
         if table._kind == "table":
@@ -156,7 +157,7 @@ class RowMedia:
                 entry = f"{table._n_increments}-{time_ns() // 1_000_000}.{key}"
         try:
             artifact = internal_artifact(name, kind, is_increment)
-            artifact.add(table, safe_key(entry))
+            ArtifactMedia(artifact, f"log: {key}").add(table, safe_key(entry))
         except ValidationError:
             raise
         except OSError as error:

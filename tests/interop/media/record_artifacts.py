@@ -1,7 +1,7 @@
 """Adds every kind of media to artifacts, with whichever client is installed: `record_artifacts.py DIRECTORY`.
 
-Each case fills an artifact of its own, which is then logged; what a case returns is logged after that, in a row
-of its own.  What a case raises is noted by its kind in `errors.json`, and that is compared too.
+Each case fills an artifact of its own, which is then logged; what a case returns is logged after that, in a
+row of its own.  What a case raises is noted by its kind in `errors.json`, and that is compared too.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ def table_of_everything(artifact: Any) -> None:
                     2,
                     None,
                     False,
-                    [3],
+                    [3, 4],
                     {"a": 2},
                     datetime.datetime(2020, 1, 2, tzinfo=datetime.timezone.utc),
                     None,
@@ -275,6 +275,11 @@ def table_of_everything(artifact: Any) -> None:
         ),
         "table",
     )
+
+
+@case
+def table_of_lists_of_several_lengths(artifact: Any) -> None:
+    artifact.add(wandb.Table(columns=["list"], data=[[[1, 2]], [[3]]]), "table")
 
 
 @case
@@ -438,6 +443,52 @@ def partitioned_table_that_is_logged_after(artifact: Any) -> Any:
     whole = wandb.data_types.PartitionedTable(parts_path="parts")
     artifact.add(whole, "whole")
     return whole
+
+
+@case
+def table_incremental(artifact: Any) -> Any:
+    artifact.add_file("given.png")
+    table = wandb.Table(columns=["a"], log_mode="INCREMENTAL")
+    for index in range(3):
+        table.add_data(index)
+        run.log({"increments": table})
+    return table
+
+
+@case
+def table_mutable_that_changes(artifact: Any) -> None:
+    artifact.add_file("given.png")
+    table = wandb.Table(columns=["a"], log_mode="MUTABLE")
+    for index in range(2):
+        table.add_data(index)
+        run.log({"changing": table})
+
+
+@case
+def table_of_pictures_in_a_run(artifact: Any) -> Any:
+    artifact.add_file("given.png")
+    return wandb.Table(columns=["n", "picture"], data=[[1, wandb.Image(pixels(8, 6, 3))]])
+
+
+@case
+def chart(artifact: Any) -> Any:
+    artifact.add_file("given.png")
+    return wandb.plot.line(wandb.Table(columns=["x", "y"], data=[[1, 2]]), "x", "y")
+
+
+@case
+def joined_tables_that_are_in_no_artifact(artifact: Any) -> Any:
+    artifact.add_file("given.png")
+    return wandb.JoinedTable("left.table.json", "right.table.json", "id")
+
+
+@case
+def bokeh_model(artifact: Any) -> None:
+    from bokeh.plotting import figure
+
+    plot = figure()
+    plot.line([1, 2], [3, 4])
+    artifact.add(wandb.data_types.Bokeh(plot), "plot")
 
 
 @case

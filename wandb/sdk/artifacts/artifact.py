@@ -394,6 +394,45 @@ class Artifact:
         return entries
 
     @_draft_only
+    def add(self, obj: Any, name: StrPath, overwrite: bool = False) -> ArtifactManifestEntry:
+        """Add a table, a picture or another value of `wandb.data_types`, with all that is in it.
+
+        Args:
+            obj: A Table, JoinedTable, PartitionedTable, Image, ImageMask, BoundingBoxes2D, Classes, Audio,
+                Video, Html, Object3D of points, Molecule or Bokeh.
+            name: Its name in the artifact; its type is added to that: `answers` is `answers.table.json`.
+            overwrite: Replace what has this name; else that stays.
+
+        Returns:
+            The entry of the JSON file that stands for it.
+
+        Raises:
+            ArtifactFinalizedError: The artifact has been logged.
+            ValidationError: It is nothing of that, cannot be stored, or the name is none.
+        """
+        from wandb.data_types.artifact_media import ArtifactMedia
+
+        return ArtifactMedia(self).add(obj, checks.logical_path(name), overwrite)
+
+    def get(self, name: StrPath) -> Any:
+        """Return the value that was added under a name; None if there is none.
+
+        Raises:
+            ArtifactNotLoggedError: The artifact has not been logged.
+            Error: Its files cannot be had, or are none.
+        """
+        from wandb.data_types.artifact_media import ArtifactMedia
+
+        self._require_content("get")
+        return ArtifactMedia(self).get(checks.logical_path(name))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __setitem__(self, name: str, item: Any) -> None:
+        self.add(item, name)
+
+    @_draft_only
     def remove(self, item: Union[StrPath, ArtifactManifestEntry]) -> None:
         """Take out an entry, or all below a directory.
 
@@ -469,6 +508,35 @@ class Artifact:
         entry = self._new_entry(name, digest, os.path.getsize(path), path, skip_cache)
         entry.hold = STAGED
         return entry
+
+    def _add_content(self, content: bytes, name: str, overwrite: bool = False) -> ArtifactManifestEntry:
+        """Add a file that holds this.
+
+        Raises:
+            ValidationError: The name is none, or is taken.
+            OSError: It cannot be written.
+        """
+        name = checks.entry_path(name)
+        path = staging.new_path()
+        try:
+            with open(path, "xb") as file:
+                file.write(content)
+        except BaseException:
+            remove(path)
+            raise
+        return self._added(path, self._staged(path, name, skip_cache=False), overwrite)
+
+    def _digest_of(self, content: bytes) -> str:
+        """Return the digest of a content, in hexadecimal digits."""
+        hashed = new_hash(self._algorithm)
+        hashed.update(content)
+        return str(hashed.hexdigest())
+
+    def _refer(self, address: str, entry: ArtifactManifestEntry, name: str) -> ArtifactManifestEntry:
+        """Add a reference to an entry of another artifact."""
+        found = ArtifactManifestEntry(checks.entry_path(name), entry.digest, ref=address, size=0)
+        self.manifest.add_entry(found)
+        return found
 
     def _new_entry(
         self, name: str, digest: str, size: int, path: str, skip_cache: bool
