@@ -20,7 +20,11 @@ from wandb.version import __version__
 
 if TYPE_CHECKING:
     from wandb import data_types as data_types
+    from wandb import env as env
+    from wandb import errors as errors
     from wandb import plot as plot
+    from wandb import sdk as sdk
+    from wandb import util as util
     from wandb.data_types.audio import Audio as Audio
     from wandb.data_types.figures import Plotly as Plotly
     from wandb.data_types.graph import Graph as Graph
@@ -42,11 +46,14 @@ if TYPE_CHECKING:
     from wandb.sdk.active import alert as alert
     from wandb.sdk.active import log_artifact as log_artifact
     from wandb.sdk.active import define_metric as define_metric
+    from wandb.sdk.active import ensure_configured as ensure_configured
     from wandb.sdk.active import finish as finish
     from wandb.sdk.active import join as join
     from wandb.sdk.active import log as log
     from wandb.sdk.active import mark_preempting as mark_preempting
+    from wandb.sdk.active import pin_config_keys as pin_config_keys
     from wandb.sdk.active import save as save
+    from wandb.sdk import wandb_helper as helper
     from wandb.sdk.artifacts.artifact import Artifact as Artifact
     from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
     from wandb.sdk.wandb_alert import AlertLevel as AlertLevel
@@ -54,11 +61,16 @@ if TYPE_CHECKING:
     from wandb.sdk.wandb_init import attach as attach
     from wandb.sdk.wandb_init import init as init
     from wandb.sdk.wandb_login import login as login
+    from wandb.sdk.wandb_require import require as require
+    from wandb.sdk.wandb_restore import restore as restore
     from wandb.sdk.wandb_run import Run as Run
     from wandb.sdk.wandb_settings import Settings as Settings
     from wandb.sdk.wandb_setup import setup as setup
     from wandb.sdk.wandb_setup import teardown as teardown
     from wandb.sdk.wandb_summary import Summary as Summary
+    from wandb.sdk.wandb_sweep import agent as agent
+    from wandb.sdk.wandb_sweep import controller as controller
+    from wandb.sdk.wandb_sweep import sweep as sweep
     from wandb.term import termerror as termerror
     from wandb.term import termlog as termlog
     from wandb.term import termsetup as termsetup
@@ -89,6 +101,13 @@ _HOMES: Dict[str, str] = {
     "save": "wandb.sdk.active",
     "alert": "wandb.sdk.active",
     "AlertLevel": "wandb.sdk.wandb_alert",
+    "agent": "wandb.sdk.wandb_sweep",
+    "controller": "wandb.sdk.wandb_sweep",
+    "ensure_configured": "wandb.sdk.active",
+    "pin_config_keys": "wandb.sdk.active",
+    "require": "wandb.sdk.wandb_require",
+    "restore": "wandb.sdk.wandb_restore",
+    "sweep": "wandb.sdk.wandb_sweep",
     "Artifact": "wandb.sdk.artifacts.artifact",
     "ArtifactTTL": "wandb.sdk.artifacts.artifact_ttl",
     "log_artifact": "wandb.sdk.active",
@@ -114,7 +133,21 @@ _HOMES: Dict[str, str] = {
     "visualize": "wandb.plot.charts",
 }
 
-_PARTS = ("data_types", "plot")  # packages whose names users reach through this one
+# Modules whose names users reach through this one -> where they live.
+_PARTS: Dict[str, str] = {
+    "apis": "wandb.apis",
+    "data_types": "wandb.data_types",
+    "env": "wandb.env",
+    "errors": "wandb.errors",
+    "helper": "wandb.sdk.wandb_helper",
+    "plot": "wandb.plot",
+    "sdk": "wandb.sdk",
+    "util": "wandb.util",
+    "wandb_agent": "wandb.wandb_agent",
+    "wandb_lib": "wandb.sdk.lib",
+    "wandb_run": "wandb.wandb_run",
+    "wandb_sdk": "wandb.sdk",
+}
 
 __all__ = [*_HOMES, *_PARTS, "run", "config", "summary", "__version__"]
 
@@ -127,7 +160,7 @@ def __getattr__(name: str) -> Any:
             return active.current
         return active.BeforeInit(f"wandb.{name}") if active.current is None else getattr(active.current, name)
     if name in _PARTS:
-        return __import__(f"wandb.{name}", fromlist=["*"])
+        return __import__(_PARTS[name], fromlist=["__name__"])
     return _load(globals(), _HOMES, name)
 
 

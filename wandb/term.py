@@ -105,16 +105,16 @@ def termprogress(string: str) -> None:
         _print(f"\r\033[K{string and 'wandb: '}{string}", "", "", False, True, False)
 
 
-def termwarn(string: str, newline: bool = True, repeat: bool = True) -> None:
+def termwarn(string: str, newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
     """Print a warning: as `termlog`, with the word WARNING."""
     if _printer.warnings:
-        _print(string, "WARNING", _YELLOW, newline, repeat, True)
+        _print(string, "WARNING", _YELLOW, newline, repeat, prefix)
 
 
-def termerror(string: str, newline: bool = True, repeat: bool = True) -> None:
+def termerror(string: str, newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
     """Print an error: as `termlog`, with the word ERROR."""
     if _printer.errors:
-        _print(string, "ERROR", _RED, newline, repeat, True)
+        _print(string, "ERROR", _RED, newline, repeat, prefix)
 
 
 def _print(string: str, word: str, color: str, newline: bool, repeat: bool, prefix: bool) -> None:

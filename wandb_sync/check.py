@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from google.protobuf.message import DecodeError
 
@@ -18,8 +18,7 @@ from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.verify import DAMAGED, FILE_HEADER_LOST, MAX_LOSSES, SOUND, TORN
-
-_HISTORY_TAG, _FOOTER_TAG, _EXIT_TAG = b"\x12", b"\xb2\x01", b"\x92\x01"
+from wandb_sync.record_kind import EXIT, FOOTER, HISTORY, is_end, number_and_kind
 
 
 class Loss(NamedTuple):
@@ -138,16 +137,16 @@ def _check(path: Path, begin: int) -> Checked:
                 continue
             n_records += 1
             is_behind_loss = False
-            number, at = _number(event.payload)
+            number, kind = number_and_kind(event.payload)
             payload = event.payload
-            is_row = payload.startswith(_HISTORY_TAG, at)
+            is_row = kind == HISTORY
             if is_row:
                 n_rows += 1
                 last_row = payload
-            elif payload.startswith(_FOOTER_TAG, at):
+            elif kind == FOOTER:
                 given_up += _given_up(payload)
-            elif payload.startswith(_EXIT_TAG, at):
-                has_exit = True
+            elif kind == EXIT:
+                has_exit = has_exit or is_end(payload)
             if n_open:
                 step = _step(payload) if is_row else None
                 for i in range(len(losses) - n_open, len(losses)):
@@ -183,19 +182,6 @@ def _events(reader: Reader) -> Iterator[Event]:
     loss = reader.loss_at_end()
     if loss is not None:
         yield loss
-
-
-def _number(payload: bytes) -> Tuple[Optional[int], int]:
-    """Return the number of a record, which is its first field, and where the rest begins."""
-    if payload[:1] != b"\x08":
-        return None, 0
-    number = shift = 0
-    for at in range(1, min(len(payload), 11)):
-        number |= (payload[at] & 127) << shift
-        shift += 7
-        if payload[at] < 128:
-            return number, at + 1
-    return None, 0
 
 
 def _step(payload: bytes) -> Optional[int]:

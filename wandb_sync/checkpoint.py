@@ -80,6 +80,8 @@ class Checkpoint(NamedTuple):
         lacks: What is missing on the server though all was done that could be, in words.
         is_complete: Whether the server knows that the run is complete.
         sides: Side logs by their ids, with the fields of an Identity.
+        artifacts: Name, id, version and digest of artifacts that have arrived, by their place in the log.
+        failed_artifacts: Name and reason of those that could not be uploaded, in the same way.
     """
 
     identity: Identity
@@ -91,6 +93,8 @@ class Checkpoint(NamedTuple):
     lacks: List[str]
     is_complete: bool
     sides: Dict[str, Any] = {}
+    artifacts: Dict[str, Any] = {}
+    failed_artifacts: Dict[str, Any] = {}
 
 
 def identify(log: Path, offset: int) -> Identity:

@@ -26,16 +26,15 @@ from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.format import COMPRESSED_SUFFIX
 from wandb.transaction_log.log_file import status
 from wandb_sync.bundle import bundle_path
-from wandb_sync.check import check
 from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, logs_in, sidecars
-from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
+from wandb_sync.follow import is_over
 from wandb_sync.lease import Lease
 from wandb_sync.pack import memory
 from wandb_sync.pack.manifest import MEMORY_NAME
-from wandb_sync.receipts import log_differs, side_names
-from wandb_sync.run_sync import hand_on_printed, read_receipts
-from wandb_sync.segments import peek, run_record, segment_name
+from wandb_sync.printed import hand_on_printed
+from wandb_sync.receipts import log_differs, read_receipts, side_names
+from wandb_sync.segments import peek, segment_name
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
@@ -199,8 +198,7 @@ def _reason(directory: Path, logs: Sequence[Log], options: CleanOptions, is_prov
 def _is_over(log: Log) -> bool:
     """Whether nobody will write to a log any more."""
     try:
-        run = run_record(log.path)
-        return has_ended(log.path, run, ASSUME_DEAD_AFTER_S, time.time()) or check(log.path).has_exit
+        return is_over(log.path)
     except Error:
         return True  # it is no log that anybody could go on with
 

@@ -312,7 +312,7 @@ def _notes(flags: Mapping[str, Any]) -> List[str]:
 def _list_runs(paths: Sequence[str], n_newest: Optional[int], reporter: Any) -> None:
     """Print the runs and what is known of them, as --view and --show of old did; nothing is synced."""
     from wandb_sync.discover import discover, sidecars
-    from wandb_sync.run_sync import read_receipts
+    from wandb_sync.receipts import read_receipts
 
     logs = discover(paths)
     for log in logs if n_newest is None else logs[max(0, len(logs) - n_newest) :]:

@@ -11,13 +11,13 @@ import contextlib
 import dataclasses
 import math
 import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 from wandb import credentials, settings_file
 from wandb.errors import AuthenticationError, TransientError, UsageError
+import wandb_sync.temporary as temporary
 from wandb_sync.discover import is_pack
 from wandb_sync.options import SyncOptions
 from wandb_sync.outcomes import EXIT_INTERRUPTED, EXIT_LIMIT, Emit, Outcome, Report, Status
@@ -47,20 +47,25 @@ def run(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> R
         PackError: A pack is damaged, or there is no room for it; what was synced before stays so.
     """
     packs = [path for path in paths if is_pack(path)]
+    limits = _limits(options, stop)
     if not packs:
-        return run_directories(paths, options, emit, stop)
+        with limits as transferred:
+            return run_directories(paths, options, emit, stop, transferred)
     from wandb_sync.pack.upload import sync_packs
 
     def sync(runs: Sequence[str], is_open: bool, state_dir: str, emit: Emit) -> Report:
         dead_after_s = math.inf if is_open else options.assume_dead_after
-        share = dataclasses.replace(unlimited, state_dir=state_dir, assume_dead_after=dead_after_s)
-        return run_directories(runs, share, emit, stop)
+        share = dataclasses.replace(options, state_dir=state_dir, assume_dead_after=dead_after_s)
+        return run_directories(runs, share, emit, stop, transferred)
 
+    if options.live or options.watch:
+        raise UsageError(
+            f"{packs[0]}: --live and --watch follow runs, and nothing is added to a pack",
+            hint="sync packs without them, in a call of their own",
+        )
     others = [path for path in paths if path not in packs]
-    # The time is for all of it together.
-    unlimited = dataclasses.replace(options, max_duration="", live=False, watch=False)
-    with _deadline(options.max_duration_s, stop):
-        first = run_directories(others, unlimited, emit, stop) if others else None
+    with limits as transferred:
+        first = run_directories(others, options, emit, stop, transferred) if others else None
         if first is not None and first.was_interrupted:
             return first
         report = sync_packs(packs, options.state_dir, sync, emit, dry_run=options.dry_run)
@@ -68,10 +73,13 @@ def run(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> R
     return dataclasses.replace(report, outcomes=outcomes)
 
 
-def run_directories(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> Report:
+def run_directories(
+    paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop, transferred: Optional[Path]
+) -> Report:
     """Sync runs.
 
     Args:
+        transferred: As for `transport_for`.
         emit: Gets what happens, by event name, from any thread but never from two at once.
         stop: Ends the work when set, at the next request.
 
@@ -88,8 +96,6 @@ def run_directories(paths: Sequence[str], options: SyncOptions, emit: Emit, stop
         _make_state_dir(options.state_dir)
     emit = _one_at_a_time(emit)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_deadline(options.max_duration_s, stop))
-        transferred = stack.enter_context(_count_of_bytes(options))
         services: List[Service] = []
         dry_runs: List[DryRun] = []
         for server, number in lanes:
@@ -243,28 +249,18 @@ def _one_at_a_time(emit: Emit) -> Emit:
 
 
 @contextlib.contextmanager
-def _deadline(seconds: Optional[float], stop: Stop) -> Iterator[None]:
-    """Stop after so many seconds, while inside."""
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, stop.because, (EXIT_LIMIT,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextlib.contextmanager
-def _count_of_bytes(options: SyncOptions) -> Iterator[Optional[Path]]:
-    """Yield a file in which all processes count what they send, if that is limited."""
-    if options.max_n_bytes is None or options.dry_run:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="wandb-sync-") as directory:
-        yield Path(directory, "n_bytes")
+def _limits(options: SyncOptions, stop: Stop) -> Iterator[Optional[Path]]:
+    """Stop in time, while inside; yield a file in which all processes count what they send, if need be."""
+    with contextlib.ExitStack() as stack:
+        if options.max_duration_s is not None:
+            timer = threading.Timer(options.max_duration_s, stop.because, (EXIT_LIMIT,))
+            timer.daemon = True
+            timer.start()
+            stack.callback(timer.cancel)
+        transferred: Optional[Path] = None
+        if options.max_n_bytes is not None and not options.dry_run:
+            transferred = stack.enter_context(temporary.directory("wandb-sync-count-")) / "n_bytes"
+        yield transferred
 
 
 def _tell_plan(outcomes: Sequence[Outcome], dry_runs: Sequence[DryRun], emit: Emit) -> None:

@@ -264,8 +264,7 @@ def _take_all(facts: Facts, segment: Segment, sides: Sequence[Side]) -> None:
         main = stack.enter_context(Reader(segment.log.path))
         parts = [Part(main, zero_s(run) if run is not None else 0.0, limit=segment.read_until)]
         for side in sides:
-            reader = stack.enter_context(Reader(side.path))
-            parts.append(Part(reader, zero_s(side.run), id=side.id))
+            parts.append(Part(Reader(side.path, keeps_open=False), zero_s(side.run), id=side.id))
         for part, event in join(parts, math.inf):
             if isinstance(event, Record):
                 facts.take(event.payload, part.id)

@@ -11,15 +11,30 @@ Rule 3: of other writers (other hosts, logs of other clients) the last change of
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Optional, Tuple
 
 from wandb.proto.record_pb2 import RunRecord
 from wandb.processes import Life, ProcessId, life_of
 from wandb.transaction_log.log_file import on_disk, status
+from wandb.transaction_log.reader import read_records
+from wandb_sync.record_kind import is_end
+from wandb_sync.segments import run_record
 
 ASSUME_DEAD_AFTER_S = 300.0  # wandb flushes every 15 s and samples the machine as often; clusters have lags
 POLL_EVERY_S = 1.0  # how often a followed log is looked at: see `log_stamp`
+
+
+def is_over(log: Path) -> bool:
+    """Whether nobody will write to this log any more, by its exit record or by `has_ended`.
+
+    Raises:
+        LogError: It cannot be read.
+    """
+    if has_ended(log, run_record(log), ASSUME_DEAD_AFTER_S, time.time()):
+        return True
+    return any(is_end(record.payload) for record in read_records(log))
 
 
 def has_ended(log: Path, run: Optional[RunRecord], assume_dead_after_s: float, now_s: float) -> bool:

@@ -21,11 +21,11 @@ from google.protobuf.message import DecodeError
 from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.transaction_log.parser import Event, Record
 from wandb.transaction_log.reader import Reader
+from wandb_sync.record_kind import FOOTER, HISTORY, OUTPUT, STATS, is_end, kind_of
 
 # HistoryItem or SummaryItem: key (field 1) "_runtime", then the tag of value_json (16).  No text of the
 # user's holds the two last bytes: they are no UTF-8 there.
 _RUNTIME = b"\n\x08_runtime\x82\x01"
-_HISTORY, _STATS, _OUTPUT, _FOOTER, _EXIT = 2, 7, 13, 22, 18
 
 
 class Part:
@@ -68,13 +68,11 @@ class Part:
     def has_exit(self, offset: int) -> bool:
         """Say whether the process has ended in order, by what stands behind `offset`."""
         with Reader(self.reader.path, offset) as reader:
-            return any(
-                isinstance(event, Record) and field_of(event.payload) == _EXIT for event in reader.events()
-            )
+            return any(isinstance(event, Record) and is_end(event.payload) for event in reader.events())
 
     def _time_of(self, payload: bytes) -> float:
-        field = field_of(payload)
-        if field in (_HISTORY, _FOOTER):
+        kind = kind_of(payload)
+        if kind in (HISTORY, FOOTER):
             at = payload.rfind(_RUNTIME)
             if at >= 0:
                 begin = at + len(_RUNTIME) + 1
@@ -82,12 +80,12 @@ class Part:
                     return self._since_s + float(payload[begin : begin + payload[begin - 1]])
                 except (ValueError, IndexError):
                     return -math.inf
-        elif field in (_STATS, _OUTPUT):
+        elif kind in (STATS, OUTPUT):
             try:
                 record = RecordMessage.FromString(payload)
             except DecodeError:
                 return -math.inf
-            written = record.stats.timestamp if field == _STATS else record.output_raw.timestamp
+            written = record.stats.timestamp if kind == STATS else record.output_raw.timestamp
             return seconds(written)
         return -math.inf
 
@@ -113,19 +111,3 @@ def join(parts: Sequence[Part], until_s: float) -> Iterator[Tuple[Part, Event]]:
 def seconds(timestamp: Any) -> float:
     """Return a protobuf Timestamp as seconds since the epoch."""
     return float(timestamp.seconds + timestamp.nanos / 1e9)
-
-
-def field_of(payload: bytes) -> int:
-    """Return the number of the field of a Record that says its kind; 0 if that is not the first or second."""
-    at = 0
-    if payload[:1] == b"\x08":  # num
-        at = 1
-        while at < len(payload) and payload[at] > 127:
-            at += 1
-        at += 1
-    tag = payload[at : at + 2]
-    if not tag or tag[0] & 7 != 2:
-        return 0
-    if tag[0] < 128:
-        return tag[0] >> 3
-    return (tag[0] & 127 | tag[1] << 7) >> 3 if len(tag) == 2 and tag[1] < 128 else 0

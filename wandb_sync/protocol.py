@@ -87,6 +87,23 @@ query RunFiles($project: String!, $entity: String, $name: String!, $after: Strin
     }
   }
 }""",
+    "RunFile": """
+query RunFile($project: String!, $entity: String, $name: String!, $files: [String]!) {
+  project(name: $project, entityName: $entity) {
+    run(name: $name) { files(names: $files) { edges { node { name directUrl md5 } } } }
+  }
+}""",
+    "UpsertSweep": """
+mutation UpsertSweep(
+  $config: String, $entityName: String, $projectName: String, $priorRunsFilters: JSONString
+) {
+  upsertSweep(input: {
+    config: $config, entityName: $entityName, projectName: $projectName, priorRunsFilters: $priorRunsFilters
+  }) {
+    sweep { name project { name entity { name } } }
+    configValidationWarnings
+  }
+}""",
     "RewindRun": """
 mutation RewindRun(
   $entity: String, $project: String, $runName: String!, $metricName: String!, $metricValue: Float!
@@ -254,6 +271,39 @@ def read_files(response: Response) -> FilesPage:
     return FilesPage(str(run.get("state") or ""), found, after)
 
 
+def run_file(entity: str, project: str, run_id: str, path: str) -> Request:
+    variables = {"entity": entity or None, "project": project, "name": run_id, "files": [path]}
+    return _graphql("RunFile", variables)
+
+
+def read_run_file(response: Response, path: str) -> str:
+    """Return where one file of a run can be fetched; "" if the server does not have it.
+
+    Raises:
+        RejectedError: It does not know the run.
+    """
+    run = (_data(response, "RunFile").get("project") or {}).get("run")
+    if not run:
+        raise RejectedError("RunFile: the server does not know the run", status=response.status)
+    for edge in (run.get("files") or {}).get("edges") or ():
+        node = edge.get("node") or {}
+        if node.get("name") == path and node.get("md5") not in (None, "", "0"):
+            return str(node.get("directUrl") or "")
+    return ""
+
+
+def upsert_sweep(config: str, entity: str, project: str, prior_runs: Sequence[str] = ()) -> Request:
+    """Create a sweep.
+
+    Args:
+        config: The sweep's configuration, as YAML or JSON.
+        prior_runs: Runs that it takes over.
+    """
+    filters = json.dumps({"$or": [{"name": run} for run in prior_runs]}) if prior_runs else None
+    variables = {"config": config, "entityName": entity or None, "projectName": project or None}
+    return _graphql("UpsertSweep", {**variables, "priorRunsFilters": filters})
+
+
 def rewind_run(entity: str, project: str, run_id: str, step: float) -> Request:
     """Drop the rows behind a step."""
     variables = {
@@ -311,7 +361,7 @@ def read_uploads(response: Response, paths: Sequence[str]) -> List[Upload]:
         RejectedError: The server did not answer for every file.
     """
     answer = _data(response, "CreateRunFiles").get("createRunFiles") or {}
-    headers = dict(_header(text) for text in answer.get("uploadHeaders") or ())
+    headers = dict(header(text) for text in answer.get("uploadHeaders") or ())
     urls = {str(file.get("name")): file.get("uploadUrl") for file in answer.get("files") or ()}
     missing = [path for path in paths if not urls.get(path)]
     if missing:
@@ -360,7 +410,11 @@ def read_answer(response: Response, operation: str) -> Dict[str, Any]:
 
 
 def _graphql(operation: str, variables: Optional[Dict[str, Any]]) -> Request:
-    body: Dict[str, Any] = {"query": _QUERIES[operation], "operationName": operation}
+    return graphql_request(operation, _QUERIES[operation], variables)
+
+
+def graphql_request(operation: str, query: str, variables: Optional[Dict[str, Any]]) -> Request:
+    body: Dict[str, Any] = {"query": query, "operationName": operation}
     if variables is not None:
         body["variables"] = variables
     return Request(operation, "POST", "/graphql", json.dumps(body).encode(), _JSON_HEADERS, wants_object=True)
@@ -382,7 +436,8 @@ def _data(response: Response, operation: str) -> Dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _header(text: str) -> Tuple[str, str]:
+def header(text: str) -> Tuple[str, str]:
+    """Return name and value of a header that is one text."""
     name, _, value = text.partition(":")
     return name.strip(), value.strip()
 

@@ -198,8 +198,8 @@ class RecordedRun:
         gone = self._rewinds()
         number = 0
         while number < len(self.segments):
-            begin = begins.get(number, 0)
-            if begin >= 0:
+            begin = begins[number] if number < len(begins) else {}
+            if begin is not None:
                 for record in self._records_of(number, begin, gone):
                     self.damage.take(record)
                     yield record
@@ -281,26 +281,33 @@ class RecordedRun:
             if values:
                 yield replace(record, values=values)
 
-    def _begins(self, last: Optional[int], weight: Weight, step_from: Optional[int]) -> Dict[int, int]:
-        """Return from which byte on segments are read; -1: not at all; those that are left out: from 0."""
-        begins: Dict[int, int] = {}
+    def _begins(self, last: Optional[int], weight: Weight, step_from: Optional[int]) -> List[Optional[Begin]]:
+        """Return from where on each segment is read; None: not at all."""
+        begins: List[Optional[Begin]] = [{} for _ in self.segments]
         if self._policy == "rewind":  # which rows are left is known only to who has read all
             return begins
         for number, segment in reversed(list(enumerate(self.segments))):
             if last is not None and last <= 0:
-                begins[number] = -1
-            elif last is not None:
-                begins[number], n = start_of_last(segment.log.path, last, weight, segment.read_until)
-                last -= n
-            if begins.get(number, 0) >= 0 and sides_of(self.segments, number):
-                begins[number] = 0  # what the processes have written lies side by side
-            elif step_from is not None and begins.get(number, 0) >= 0:
-                step = step_from - self._starting_step(number)
-                begin = start_of_step(segment.log.path, step, segment.read_until)
-                begins[number] = max(begin, begins.get(number, 0))
+                begins[number] = None
+                continue
+            n_found = 0
+            # The last of all processes are among the last of each of them.
+            logs = [("", segment.log.path, segment.read_until)]
+            logs += [(side.id, side.path, 0) for side in sides_of(self.segments, number)]
+            begin: Begin = {}
+            for id, path, until in logs:
+                begin[id] = 0
+                if last is not None:
+                    begin[id], n = start_of_last(path, last, weight, until)
+                    n_found += n
+                if step_from is not None:
+                    step = step_from - self._starting_step(number)
+                    begin[id] = max(begin[id], start_of_step(path, step, until))
+            begins[number] = begin
+            last = None if last is None else last - n_found
         return begins
 
-    def _records_of(self, number: int, begin: int, gone: _Rewinds) -> Iterator[TypedRecord]:
+    def _records_of(self, number: int, begin: Begin, gone: _Rewinds) -> Iterator[TypedRecord]:
         segment = self.segments[number]
         path = str(segment.log.path)
         if segment.lacks:
@@ -318,21 +325,22 @@ class RecordedRun:
         if segment.read_until > size:
             yield Loss(segment.read_until - size, SEGMENT_MISSING, size, path)
 
-    def _decoded(self, number: int, begin: int, decoder: Decoder) -> Iterator[TypedRecord]:
-        """Yield what the segment's log says from `begin` on, and its side logs, in order of time."""
+    def _decoded(self, number: int, begin: Begin, decoder: Decoder) -> Iterator[TypedRecord]:
+        """Yield what the segment's log and its side logs say from `begin` on, in order of time."""
         segment = self.segments[number]
         is_followed = self._follow and number == len(self.segments) - 1
-        is_inside = begin == 0
+        at_rest = {id for id, offset in begin.items() if offset}  # of a record that reaches over the border
         has_exit = False
         sides: Dict[str, _ReadSide] = {}
         with contextlib.ExitStack() as stack:
-            reader = stack.enter_context(Reader(segment.log.path, begin))
+            reader = stack.enter_context(Reader(segment.log.path, begin.get("", 0)))
             main = Part(reader, self._zero_s(segment), limit=segment.read_until)
             while True:
                 for found in sides_of(self.segments, number):
                     side_id = found.run.writer.id
                     if side_id not in sides:
-                        part = Part(stack.enter_context(Reader(found.path)), zero_s(found.run), id=side_id)
+                        side_reader = Reader(found.path, begin.get(side_id, 0), keeps_open=False)
+                        part = Part(side_reader, zero_s(found.run), id=side_id)
                         sides[side_id] = _ReadSide(found, part, decoder.starting_step)
                 # Asked before what is there is read: what a process has written last is read too.
                 may_end = not is_followed or has_exit or self._has_ended(segment)
@@ -340,11 +348,10 @@ class RecordedRun:
                 for part, event in join([main, *(side.part for side in sides.values())], math.inf):
                     its = sides[part.id].decoder if part.id else decoder
                     if not isinstance(event, Record):
-                        # At first it may be the rest of a record that is whole.
-                        if is_inside or part.id or event.reason != NO_BEGINNING:
+                        if part.id not in at_rest or event.reason != NO_BEGINNING:
                             yield Loss(event.n_bytes, event.reason, event.offset, its.log)
                         continue
-                    is_inside = is_inside or not part.id
+                    at_rest.discard(part.id)
                     for record in its.decode(event.payload, event.offset):
                         if not part.id:
                             has_exit = has_exit or isinstance(record, Exit)
@@ -419,7 +426,7 @@ class RecordedRun:
                 found.append(((number, -1), last_step + 1))
             if self._policy != "rewind":
                 continue
-            for record in self._decoded(number, 0, Decoder("", self._starting_step(number))):
+            for record in self._decoded(number, {}, Decoder("", self._starting_step(number))):
                 if isinstance(record, Row):
                     if record.is_late and record.step <= last_step:
                         found.append(((number, record.offset), record.step))
@@ -455,6 +462,7 @@ class _ReadSide:
 
 
 Position = Tuple[int, int]  # number of the segment, offset in it
+Begin = Dict[str, int]  # offsets in the logs of a segment, by the ids of its side logs; of others it is 0
 
 
 class _Rewinds:

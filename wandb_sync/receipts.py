@@ -1,164 +1,57 @@
-"""Receipts travel back: from where runs were uploaded to where they were recorded.
+"""The proof that a whole run arrived: `run-ID.wandb.receipt`, beside the log; schema/checkpoint/FORMAT.md.
 
-`run-ID.wandb.receipt` is the proof that a whole run arrived.  After a journey across an air gap it lies on
-the wrong side; `clean` on the cluster needs it.  Spec of a receipt and of the file that carries many:
-schema/checkpoint/FORMAT.md.
-
-Rule: a receipt is taken only for a log that is, byte for byte, the one that it was given for, and for files
-that have not changed since.  What it says of others is not believed.
+Rule: a receipt is for one state of a log, byte for byte, and of its files.  Whether it still holds is asked
+      of them each time, never remembered.
 """
 
 from __future__ import annotations
 
-import enum
+import contextlib
 import os
+import zlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence
 
-from wandb.errors import CheckpointUnreadable, Error, LogError, SyncError, UsageError
-from wandb.transaction_log.log_file import size
+from wandb.errors import CheckpointUnreadable, LogError
+from wandb.transaction_log.log_file import open_log, size
 from wandb.transaction_log.side_logs import side_logs
 from wandb_sync.checkpoint import replace_file, sealed, unsealed
-from wandb_sync.discover import Log, discover, is_pack, sidecars
+from wandb_sync.discover import Log
 from wandb_sync.files import MADE
-from wandb_sync.lease import Lease
-from wandb_sync.run_sync import RECEIPT_FORMAT, RECEIPT_VERSION, checksum, read_receipts
 
-FORMAT, VERSION = "wandb-ng receipts", 1
-RECEIPT_SUFFIX = ".receipt"
+FORMAT, VERSION = "wandb-ng receipt", 1
 
 
-class Verdict(enum.Enum):
-    """What became of the receipts of one log."""
-
-    IMPORTED = "imported"
-    ALREADY = "already here"
-    REFUSED = "refused"  # it was given for other bytes
-    UNKNOWN = "no such run"
-
-
-class Imported(NamedTuple):
-    """One log of the file, and what became of its receipts."""
-
-    log: str  # run directory/log
-    verdict: Verdict
-    reason: str = ""
-
-
-def collect(paths: Sequence[str], state_dir: Optional[Path] = None) -> Dict[Tuple[str, str], Dict[str, Any]]:
-    """Return the receipts of runs: (run directory, log) -> destination -> receipt.
-
-    Args:
-        paths: As of `wandb sync`: runs, directories of runs, packs; or directories of the syncer's state.
+def checksum(path: Path) -> Dict[str, int]:
+    """Return what tells whether a log is still the same, as receipts have it; compressed or not.
 
     Raises:
-        UsageError: No path means a run or a directory of state.
+        OSError, LogError: It cannot be read.
     """
-    from wandb_sync.pack.upload import STATE_NAME, state_dir_of
-
-    found: Dict[Tuple[str, str], Dict[str, Any]] = {}
-    places = [path for path in paths if not is_pack(path)]
-    states = [state_dir_of(path) for path in paths if is_pack(path)] if state_dir is None else [state_dir]
-    for path in list(places):
-        if os.path.basename(os.path.normpath(path)) == STATE_NAME or any(
-            Path(path).glob("*" + RECEIPT_SUFFIX)
-        ):
-            states.append(Path(path))
-            places.remove(path)
-    for log in discover(places) if places or not paths else []:
-        receipts = read_receipts(sidecars(log).receipt)
-        if receipts:
-            found[log.directory.name, log.path.name] = receipts
-    for state in states:
-        for kept in sorted(state.glob("*" + RECEIPT_SUFFIX)):
-            receipts = read_receipts(kept)
-            name = next((str(receipt["log"]["name"]) for receipt in receipts.values()), "")
-            directory = kept.name[: -len(f"-{name}{RECEIPT_SUFFIX}")] if name else ""
-            if directory and kept.name == f"{directory}-{name}{RECEIPT_SUFFIX}":
-                found.setdefault((directory, name), {}).update(receipts)
-    return found
+    crc32 = n_bytes = 0
+    with open_log(path) as file:
+        while piece := file.read_at(n_bytes, 1 << 20):
+            crc32 = zlib.crc32(piece, crc32)
+            n_bytes += len(piece)
+    return {"file_n_bytes": n_bytes, "crc32": crc32}
 
 
-def text_of(receipts: Mapping[Tuple[str, str], Mapping[str, Any]]) -> bytes:
-    """Return what `wandb receipts export` writes."""
-    listed = [
-        {"directory": directory, "log": log, "destinations": dict(destinations)}
-        for (directory, log), destinations in sorted(receipts.items())
-    ]
-    return sealed({"format": FORMAT, "version": VERSION, "receipts": listed})
+def read_receipts(path: Path) -> Dict[str, Any]:
+    """Return the receipts of a log by destination; empty if there are none that can be read."""
+    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError):
+        body = unsealed(path.read_bytes(), str(path))
+        if body.get("format") == FORMAT and body.get("version") == VERSION:
+            return dict(body["destinations"])
+    return {}
 
 
-def parse(data: bytes, what: str) -> Dict[Tuple[str, str], Dict[str, Any]]:
-    """Return the receipts that a file carries.
+def write_receipts(path: Path, receipts: Mapping[str, Any]) -> None:
+    """Put receipts, by destination, in the place of those that are there.
 
     Raises:
-        SyncError: It is damaged, of a newer version, or something else.
+        SyncError: They cannot be written; the old ones are as they were.
     """
-    try:
-        body = unsealed(data, what)
-        if body["format"] != FORMAT or body["version"] != VERSION:
-            raise SyncError(f"{what}: holds no receipts that we read", hint="use the wandb-ng that wrote it")
-        return {
-            (str(one["directory"]), str(one["log"])): dict(one["destinations"]) for one in body["receipts"]
-        }
-    except CheckpointUnreadable as error:
-        raise SyncError(f"{what}: is damaged, or no receipts", hint="carry it again") from error
-    except (KeyError, TypeError, ValueError):
-        raise SyncError(f"{what}: holds no receipts that we read") from None
-
-
-def take(
-    receipts: Mapping[Tuple[str, str], Mapping[str, Any]],
-    paths: Sequence[str],
-    *,
-    state_dir: Optional[Path] = None,
-    mark: bool = True,
-) -> List[Imported]:
-    """Put receipts beside the logs that they were given for.
-
-    Args:
-        paths: Where the runs are, as of `wandb sync`.
-        mark: Whether the `.synced` marker is written too.
-
-    Raises:
-        UsageError: No path means a run.
-    """
-    here = {(log.directory.name, log.path.name): log for log in discover(paths)}
-    outcomes = []
-    for name, destinations in sorted(receipts.items()):
-        shown = "/".join(name)
-        log = here.get(name)
-        if log is None:
-            outcomes.append(Imported(shown, Verdict.UNKNOWN))
-            continue
-        try:
-            outcomes.append(_take_one(log, shown, destinations, state_dir, mark))
-        except (Error, OSError) as error:
-            outcomes.append(Imported(shown, Verdict.REFUSED, str(error)))
-    return outcomes
-
-
-def _take_one(
-    log: Log, shown: str, destinations: Mapping[str, Any], state_dir: Optional[Path], mark: bool
-) -> Imported:
-    cars = sidecars(log, state_dir)
-    with Lease(cars.lease):
-        kept = read_receipts(cars.receipt)
-        merged = dict(kept)
-        reasons = []
-        for key, receipt in destinations.items():
-            reason = differs(log, receipt)
-            if reason:
-                reasons.append(reason)
-            else:
-                merged[key] = receipt
-        if merged == kept:
-            return Imported(shown, Verdict.REFUSED if reasons else Verdict.ALREADY, "; ".join(reasons))
-        body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": merged}
-        replace_file(cars.receipt, sealed(body))
-        if mark:
-            cars.synced.touch()
-    return Imported(shown, Verdict.IMPORTED, "; ".join(reasons))
+    replace_file(path, sealed({"format": FORMAT, "version": VERSION, "destinations": dict(receipts)}))
 
 
 def differs(log: Log, receipt: Any) -> str:
@@ -211,15 +104,3 @@ def has_changed(path: Path, stamp: Sequence[int]) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return [status.st_size, status.st_mtime_ns] != list(stamp)
-
-
-def read(path: str) -> Dict[Tuple[str, str], Dict[str, Any]]:
-    """Return the receipts of a file; see `parse`.
-
-    Raises:
-        UsageError: There is no such file.
-    """
-    try:
-        return parse(Path(path).read_bytes(), path)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error

@@ -12,7 +12,7 @@ import base64
 import json
 import math
 import re
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -30,13 +30,15 @@ _OURS = "wandb_ng"  # the key under `_wandb` of what only our syncer reads
 class RunConfig:
     """The user's config values, telemetry and environment, merged from the log."""
 
-    __slots__ = ("values", "telemetry", "environment", "begin")
+    __slots__ = ("values", "telemetry", "environment", "notes")
 
     def __init__(self) -> None:
         self.values: Dict[str, Any] = {}
         self.telemetry = TelemetryRecord()
         self.environment = EnvironmentRecord()
-        self.begin: Dict[str, int] = {}  # of our upload, in a run that the server had before
+        self.notes: List[Dict[str, int]] = (
+            []
+        )  # where uploads of ours began in a run that the server had before
 
     def apply(self, record: ConfigRecord) -> None:
         """Take a config record; a value that is no JSON is left out."""
@@ -69,22 +71,21 @@ class RunConfig:
                         ours.setdefault(name, value[name])
 
     @staticmethod
-    def begin_on_server(config: Mapping[str, Any]) -> Dict[str, int]:
-        """Return `begin` as an earlier upload has left it in the server's config; empty if there was none."""
-        wrapped = config.get("_wandb")
-        value = wrapped.get("value") if isinstance(wrapped, dict) else None
-        note = value.get(_OURS) if isinstance(value, dict) else None
-        begin = note.get("begin") if isinstance(note, dict) else None
-        if not isinstance(begin, dict) or not all(type(n) is int for n in begin.values()):
-            return {}
-        return dict(begin)
+    def notes_on_server(config: Mapping[str, Any]) -> List[Dict[str, int]]:
+        """Return `notes` as earlier uploads have left them in the server's config."""
+        ours = _dict(_dict(_dict(config.get("_wandb")).get("value")).get(_OURS))
+        earlier = ours.get("earlier")
+        notes = [*(earlier if isinstance(earlier, list) else ()), ours.get("begin")]
+        return [
+            dict(note)
+            for note in notes
+            if isinstance(note, dict) and all(type(n) is int for n in note.values())
+        ]
 
     @staticmethod
-    def with_note(config: Mapping[str, Any], begin: Mapping[str, int]) -> str:
-        """Return the server's config as text, with `begin` noted in it."""
-        wrapped = config.get("_wandb")
-        value = wrapped.get("value") if isinstance(wrapped, dict) else None
-        ours = {**(value if isinstance(value, dict) else {}), _OURS: {"begin": dict(begin)}}
+    def with_notes(config: Mapping[str, Any], notes: Sequence[Mapping[str, int]]) -> str:
+        """Return the server's config as text, with other notes in it."""
+        ours = {**_dict(_dict(config.get("_wandb")).get("value")), _OURS: _noted(notes)}
         return json.dumps({**config, "_wandb": {"value": ours}}, separators=(",", ":"), sort_keys=True)
 
     def tree(self, metrics: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
@@ -98,8 +99,8 @@ class RunConfig:
         if self.telemetry.python_version:
             ours["python_version"] = self.telemetry.python_version
         environment = self.environment_tree()
-        if self.begin:
-            ours[_OURS] = {"begin": self.begin}
+        if self.notes:
+            ours[_OURS] = _noted(self.notes)
         if environment and self.environment.writer_id:
             ours["e"] = {self.environment.writer_id: environment}
         values["_wandb"] = ours
@@ -135,7 +136,7 @@ class RunConfig:
             "values": self.values,
             "telemetry": _packed(self.telemetry),
             "environment": _packed(self.environment),
-            "begin": self.begin,
+            "notes": self.notes,
         }
 
     @classmethod
@@ -144,8 +145,16 @@ class RunConfig:
         config.values = json.loads(json.dumps(state["values"]))
         config.telemetry = TelemetryRecord.FromString(base64.b64decode(state["telemetry"]))
         config.environment = EnvironmentRecord.FromString(base64.b64decode(state["environment"]))
-        config.begin = dict(state["begin"])
+        config.notes = [
+            dict(note) for note in state.get("notes", [state["begin"]] if state.get("begin") else [])
+        ]
         return config
+
+
+def _noted(notes: Sequence[Mapping[str, int]]) -> Dict[str, Any]:
+    """Return notes as the server's config has them; most runs have one."""
+    earlier = [dict(note) for note in notes[:-1]]
+    return {"begin": dict(notes[-1]), **({"earlier": earlier} if earlier else {})}
 
 
 def yaml_text(tree: Mapping[str, Any], indent: int = 0) -> str:

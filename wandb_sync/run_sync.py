@@ -18,16 +18,15 @@ import contextlib
 import json
 import math
 import os
-import tempfile
 import threading
 import time
-import zlib
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from wandb.errors import (
     CheckpointMismatch,
     CheckpointUnreadable,
+    Error,
     Interrupted,
     LeaseHeld,
     LogError,
@@ -37,14 +36,14 @@ from wandb.errors import (
 )
 from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem
-from wandb.proto.record_pb2 import Record as RecordMessage
-from wandb.transaction_log.log_file import open_log, size
+from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
 import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
+from wandb_sync.artifacts import ArtifactQueue, ArtifactUpload, Result, is_final
 from wandb_sync.batching import BatchSize
 from wandb_sync.bundle import Bundle, bundle_path
 from wandb_sync.checkpoint import (
@@ -54,37 +53,34 @@ from wandb_sync.checkpoint import (
     Identity,
     identify,
     replace_file,
-    sealed,
-    unsealed,
 )
-from wandb_sync.console import Console
 from wandb_sync.discover import Log, Sidecars, sidecars
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, log_stamp, writer_life
-from wandb_sync.join import Part, field_of, join
+from wandb_sync.join import Part, join
 from wandb_sync.lease import Lease
+from wandb_sync.noted import Noted
 from wandb_sync.outcomes import Emit, Outcome, Status
-from wandb_sync.segments import Peek, peek, run_record, segment_name, started_s
+from wandb_sync.printed import fill, output_log
+from wandb_sync.receipts import checksum, read_receipts, write_receipts
+from wandb_sync.segments import Peek, peek, run_record, started_s
 from wandb_sync.sides import Side, belongs, side_at, zero_s
 from wandb_sync.session import Place, Session, Steps, Target, Wishes
 from wandb_sync.transcript import Transcript
-from wandb_sync.transport.base import FileBody, Transport
+from wandb_sync.transport.base import Transport
 from wandb_sync.transport.stoppable import Stoppable
 
-RECEIPT_FORMAT = "wandb-ng receipt"
-RECEIPT_VERSION = 1
-PRINTED_FORMAT, PRINTED_VERSION = "wandb-ng printed", 1
 EXIT_CODE_OF_KILLED = (
     1  # what the server is told of a process that has left no exit record; wandb does the same
 )
 HEARTBEAT_S = 30.0  # of silence, until the server is told that the run goes on; as wandb
 FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wandb collects them as long
+ARTIFACT_WAIT_S = 1.0  # how often it is looked what else there is to do while artifacts are on their way
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
-_CONSOLE_FIELDS = (RecordMessage.OUTPUT_RAW_FIELD_NUMBER, RecordMessage.OUTPUT_LOGGER_FIELD_NUMBER)
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -213,6 +209,10 @@ class RunSync:
         self._n_rows_before = 0  # that were uploaded by an earlier sync
         self._uploaded: Dict[str, Any] = {}
         self._missing: Dict[str, str] = {}
+        self._artifacts: Dict[str, Any] = {}  # that have arrived, by their place in the log
+        self._failed_artifacts: Dict[str, Any] = {}
+        self._queue: Optional[ArtifactQueue] = None
+        self._was_begun = False  # by an earlier sync
         self._lost: List[List[Any]] = []
         self._unreported: List[str] = []
         self._spoke_s = time.monotonic()  # when the server heard of the run last
@@ -239,6 +239,8 @@ class RunSync:
             part.reader.close()
         if self._transcript is not None:
             self._transcript.close()
+        if self._queue is not None:
+            self._queue.close()
         self._reset()
 
     def has_news(self) -> bool:
@@ -249,6 +251,8 @@ class RunSync:
         """
         if log_stamp(self.log.path) != self._stamp or self._parts:
             return True  # what side logs hold comes when it has settled
+        if self._queue is not None and self._queue.has_results:
+            return True
         run = self._session.run if self._session is not None else None
         return writer_life(run) is Life.DEAD
 
@@ -390,6 +394,8 @@ class RunSync:
                     return None
                 if any(self._has_grown(side, entry) for side in self._find_sides().values()):
                     return None
+                if _has_unnoted_artifacts(entry) or self._is_worth_another_try(entry):
+                    return None
                 if any(
                     path in files.MADE
                     or files.is_there(self.log.files_dir, path, self._bundle_of(self.log.path))
@@ -519,6 +525,7 @@ class RunSync:
         if time.monotonic() >= self._files_due_s:
             self._upload_files(session, final=False)
             self._files_due_s = time.monotonic() + FILES_EVERY_S
+        self._upload_artifacts(session)
         if self._unreported:
             self._push(session)
         if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
@@ -565,7 +572,8 @@ class RunSync:
         for side in fresh:
             source = session.side(side.id)
             self._sides[side.id] = side
-            self._parts.append(Part(Reader(side.path, source.offset), zero_s(side.run), id=side.id))
+            reader = Reader(side.path, source.offset, keeps_open=False)
+            self._parts.append(Part(reader, zero_s(side.run), id=side.id))
 
     @property
     def _is_closed_to_sides(self) -> bool:
@@ -610,6 +618,9 @@ class RunSync:
             entry = None if self._again else self._checkpoints.load(self.log.path)
         except CheckpointMismatch as error:
             self._emit("checkpoint_discarded", {"log": self.log.shown, "reason": error.message})
+        if entry is not None and _has_unnoted_artifacts(entry):
+            entry = None
+        self._was_begun = entry is not None or self._again
         target, wishes = self._target, self.options.wishes
         policy = entry.session.get("step_policy", wishes.step_policy) if entry is not None else ""
         if entry is not None and policy != wishes.step_policy:
@@ -636,6 +647,8 @@ class RunSync:
             self._uploaded, self._missing = dict(entry.files), dict(entry.missing)
             self._unreported = list(entry.unreported)
             self._lost = list(entry.lost)
+            self._artifacts = dict(entry.artifacts)
+            session.artifacts = [noted for noted in session.artifacts if noted.key not in self._artifacts]
             self._identities = dict(entry.sides)
             for side in self._find_sides().values():
                 identity = entry.sides.get(side.id)
@@ -647,7 +660,7 @@ class RunSync:
         if session.console.n_lines:
             ends = {side.id: side.offset for side in (session.main, *session.sides.values())}
             sides = list(self._find_sides().values())
-            _printed(self.log, self._transcript, sides, ends)
+            fill(self.log, self._transcript, sides, ends)
         session.console.on_final = self._transcript.add
         self._session = session
         self._reader = Reader(self.log.path, session.offset)
@@ -722,6 +735,7 @@ class RunSync:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
         session.end(EXIT_CODE_OF_KILLED)
         self._upload_files(session, final=True)
+        self._upload_all_artifacts(session)
         self._check_lease()
         self._drive(session.finish(self._unreported, self._later_exit_code()))
         self._unreported = []
@@ -731,7 +745,10 @@ class RunSync:
         if before_end is not None:
             before_end["place"] = list(session.place)
         self._save(session, is_complete=True, state=before_end, lacks=lacks)
-        self._arrived()
+        if self._failed_artifacts:
+            self._keep_failure()
+        else:
+            self._arrived()
         self._progress(session)
         return self._judge(session, lacks)
 
@@ -770,6 +787,10 @@ class RunSync:
             lacks.append(f"file {path}: {reason}")
         if len(self._missing) > 3:
             lacks.append(f"and {len(self._missing) - 3} more files")
+        for failed in list(self._failed_artifacts.values())[:3]:
+            lacks.append(f"artifact {failed['name']}: {failed['reason']}")
+        if len(self._failed_artifacts) > 3:
+            lacks.append(f"and {len(self._failed_artifacts) - 3} more artifacts")
         if session.n_lost:
             lacks.append(
                 f"{session.n_lost} records were given up when they were recorded: the disk was full or gone, "
@@ -827,6 +848,7 @@ class RunSync:
     def _upload_files(self, session: Session, *, final: bool) -> None:
         sources: List[files.Source] = []
         missing: List[files.Missing] = []
+        assert self._transcript is not None
         for source in (*session.sides.values(), session.main):
             wanted = [
                 path
@@ -842,7 +864,9 @@ class RunSync:
             if final and not self.others.after:
                 sources += files.from_session(session)
             if final and (not self.others.after or self._later_exit_code() is not None):
-                sources += self._console_source(session, stack)
+                before, after = self.others.before, self.others.after
+                text = output_log(before, self.log, self._transcript, session.console.live_lines(), after)
+                sources += stack.enter_context(text)
             sources = files.changed(list(files.by_path(sources).values()), self._uploaded)
             self._missing.update({file.path: file.reason for file in missing} if final else {})
             if not sources:
@@ -870,37 +894,85 @@ class RunSync:
         if not self.options.dry_run:
             self._emit("file_uploaded", {"log": self.log.shown, "path": source.path})
 
-    def _console_source(self, session: Session, stack: contextlib.ExitStack) -> List[files.Source]:
-        """Return what all segments that are here have printed, as one file; none if that is nothing."""
-        assert self._transcript is not None
-        file: IO[bytes] = stack.enter_context(
-            tempfile.NamedTemporaryFile(prefix="wandb-sync-", suffix=".log")
+    # ---- artifacts
+
+    def _upload_artifacts(self, session: Session) -> None:
+        """Begin with what was noted since, and take in what has arrived; the rest goes on meanwhile."""
+        if self.options.dry_run or not session.artifacts:
+            return
+        self._open(session)
+        if self._queue is None:
+            self._queue = ArtifactQueue(self._artifact_upload)
+        self._queue.add(session.artifacts)
+        self._take_in(session, self._queue.results())
+
+    def _upload_all_artifacts(self, session: Session) -> None:
+        """Upload those that are left, and wait for them; meanwhile the server hears that the run goes on."""
+        self._upload_artifacts(session)
+        while self._queue is not None and self._queue.n_open:
+            self._check_lease()
+            self._take_in(session, self._queue.results(wait_s=ARTIFACT_WAIT_S))
+            if self._stop.is_set():
+                raise Interrupted(f"{self.log.shown}: {self._queue.n_open} artifacts are left")
+            if time.monotonic() - self._spoke_s >= HEARTBEAT_S:
+                self._drive(session.keep_alive())
+                self._progress(session)
+
+    def _artifact_upload(self, noted: Noted, is_coming: Callable[[str], bool]) -> ArtifactUpload:
+        """Prepare the upload of one artifact; called in the queue's threads."""
+        assert self._session is not None and self._session.bucket is not None
+        log = self._sides[noted.side].path if noted.side else self.log.path
+        assert self._queue is not None
+        return ArtifactUpload(
+            Stoppable(self._transport, self._queue.closed),
+            self._session.bucket,
+            noted,
+            log,
+            ask_first=self._was_begun,
+            is_coming=is_coming,
         )
-        n_bytes = self._write_printed(file)
-        n_bytes += sum(self._write_console(log, file) for log in self.others.before)
-        n_bytes += self._transcript.write_to(file, session.console.live_lines())
-        n_bytes += sum(self._write_console(log, file) for log in self.others.after)
-        file.flush()
-        if not n_bytes:
-            return []
-        crc32 = 0
-        file.seek(0)
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            crc32 = zlib.crc32(piece, crc32)
-        return [files.Source(files.CONSOLE, FileBody(file.name, n_bytes), [n_bytes, crc32])]
 
-    def _write_printed(self, file: IO[bytes]) -> int:
-        """Write what segments have printed that were cleaned since; returns its size in bytes."""
-        here = {segment_name(log) for log in self.others.before}
-        oldest = self.others.before[0] if self.others.before else self.log
-        texts = [text for name, text in read_printed(oldest) if name not in here]
-        return sum(file.write(text.encode("utf-8", "surrogateescape")) for text in texts)
+    def _take_in(self, session: Session, results: Iterator[Result]) -> None:
+        """Keep what has become of artifacts.
 
-    def _write_console(self, log: Log, file: IO[bytes]) -> int:
-        """Write what another segment has printed; returns its size in bytes."""
-        with contextlib.closing(Transcript()) as transcript:
-            console = _printed(log, transcript, _sides_beside(log))
-            return transcript.write_to(file, console.live_lines())
+        Raises:
+            Error: One did not arrive for a reason that may pass; what has is kept.
+        """
+        trouble: Optional[Error] = None
+        for noted, version, error in results:
+            told: Dict[str, Any] = {"log": self.log.shown, "name": noted.name, "client_id": noted.client_id}
+            if version is not None:
+                answer = {"id": version.id, "version": version.version, "digest": version.digest}
+                self._artifacts[noted.key] = {"name": noted.name, **answer}
+                self._failed_artifacts.pop(noted.key, None)
+                session.artifacts.remove(noted)
+                self._emit("artifact_uploaded", {**told, **answer})
+            elif error is not None and is_final(error):
+                self._failed_artifacts[noted.key] = {"name": noted.name, "reason": error.message}
+                self._emit("artifact_failed", {**told, "reason": error.message})
+            else:
+                trouble = error
+                continue
+            self._save_files()
+        if trouble is not None:
+            raise trouble
+
+    def _keep_failure(self) -> None:
+        """Put the run on the list of what is not tried again unless somebody asks for it; see refusal.py."""
+        if self.options.dry_run:
+            return
+        first = next(iter(self._failed_artifacts.values()))
+        key = self._destination_of(self.options.target).key
+        n_tries = self._refused.n_tries + 1 if self._refused is not None else 1
+        reason = f"artifact {first['name']}: {first['reason']}"
+        goes_on_as = self._refused.goes_on_as if self._refused is not None else ""
+        self._refused = refusal.Refusal(key, reason, 200, n_tries, self._now_s(), False, goes_on_as)
+        with contextlib.suppress(SyncError):
+            refusal.write(self._refusal_path, self._refused)
+
+    def _is_worth_another_try(self, entry: Checkpoint) -> bool:
+        """Whether there are artifacts that could not be uploaded, and somebody asks for them."""
+        return bool(entry.failed_artifacts) and (self.options.failed or self.log.is_named)
 
     # ---- what is kept
 
@@ -928,6 +1000,8 @@ class RunSync:
             lacks=list(lacks),
             is_complete=is_complete,
             sides=self._identities,
+            artifacts=self._artifacts,
+            failed_artifacts=self._failed_artifacts,
         )
         self._checkpoints.save(self._kept)
 
@@ -936,13 +1010,21 @@ class RunSync:
         return known if known and known["offset"] == offset else identify(side.path, offset)._asdict()
 
     def _save_files(self) -> None:
-        """Keep which files have arrived, beside the last state of the session; rows may wait to be sent."""
+        """Keep which files and artifacts have arrived, beside the last state of the session.
+
+        Rows may wait to be sent.
+        """
         self._files_saved_s = time.monotonic()
-        if self.options.dry_run or not self._uploaded:
+        if self.options.dry_run or not (self._uploaded or self._artifacts or self._failed_artifacts):
             return
         assert self._checkpoints is not None
         nothing = Checkpoint(identify(self.log.path, 0), {}, {}, [], {}, [], [], False)
-        self._kept = (self._kept or nothing)._replace(files=self._uploaded, unreported=self._unreported)
+        self._kept = (self._kept or nothing)._replace(
+            files=self._uploaded,
+            unreported=self._unreported,
+            artifacts=self._artifacts,
+            failed_artifacts=self._failed_artifacts,
+        )
         self._checkpoints.save(self._kept)
 
     def _write_receipt(self, session: Session) -> None:
@@ -957,13 +1039,13 @@ class RunSync:
             "sides": sides,
             "n_lines": session.n_lines,
             "files": self._uploaded,
+            "artifacts": list(self._artifacts.values()),
             "exit_code": session.exit_code,
             "synced_at": self._now_s(),
         }
         with self._shared_files():
             receipts = {**read_receipts(self._cars.receipt), self._destination.key: receipt}
-            body = {"format": RECEIPT_FORMAT, "version": RECEIPT_VERSION, "destinations": receipts}
-            replace_file(self._cars.receipt, sealed(body))
+            write_receipts(self._cars.receipt, receipts)
             if self.options.mark and all(key in receipts for key in self.options.all_destinations):
                 self._cars.synced.touch()
 
@@ -983,7 +1065,7 @@ class RunSync:
 
     def _keep_syncstate(self, session: Session) -> None:
         """Write where the run went on, as wandb does and reads it."""
-        if not self.options.dry_run:
+        if session.place.notes and not self.options.dry_run:
             state = {
                 "starting_step": session.starting_step,
                 "starting_runtime": int(session.runtime_s * 1000),
@@ -1034,6 +1116,8 @@ class RunSync:
             "files": len(self._uploaded),
             "console_lines": session.console.n_lines,
         }
+        if self._artifacts:
+            counts["artifacts"] = len(self._artifacts)
         if self.options.dry_run:
             counts["rows"] -= self._n_rows_before
             return Outcome(self.log, Status.PLANNED, reason, exit_code, counts=counts)
@@ -1042,94 +1126,10 @@ class RunSync:
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
 
 
-def checksum(path: Path) -> Dict[str, int]:
-    """Return what tells whether a log is still the same, as receipts have it; compressed or not.
-
-    Raises:
-        OSError, LogError: It cannot be read.
-    """
-    crc32 = n_bytes = 0
-    with open_log(path) as file:
-        while piece := file.read_at(n_bytes, 1 << 20):
-            crc32 = zlib.crc32(piece, crc32)
-            n_bytes += len(piece)
-    return {"file_n_bytes": n_bytes, "crc32": crc32}
-
-
-def read_receipts(path: Path) -> Dict[str, Any]:
-    """Return the receipts of a log by destination; empty if there are none that can be read."""
-    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError):
-        body = unsealed(path.read_bytes(), str(path))
-        if body.get("format") == RECEIPT_FORMAT and body.get("version") == RECEIPT_VERSION:
-            return dict(body["destinations"])
-    return {}
-
-
-def _printed(
-    log: Log, transcript: Transcript, sides: Sequence[Side], ends: Optional[Mapping[str, int]] = None
-) -> Console:
-    """Fill a transcript with what a log, and side logs of it, say was printed.
-
-    Args:
-        ends: How far, in bytes by the ids of the side logs; None for all of it.
-
-    Returns:
-        The terminal.
-    """
-    console = Console()
-    console.on_final = transcript.add
-    with contextlib.ExitStack() as stack:
-        first = run_record(log.path)
-        parts = []
-        for id, path, run in [("", log.path, first), *((s.id, s.path, s.run) for s in sides)]:
-            if ends is None or ends.get(id):
-                reader = stack.enter_context(Reader(path))
-                limit = 0 if ends is None else ends[id]
-                parts.append(Part(reader, 0.0 if run is None else zero_s(run), id=id, limit=limit))
-        for part, event in join(parts, math.inf):
-            if isinstance(event, Record) and field_of(event.payload) in _CONSOLE_FIELDS:
-                record = RecordMessage.FromString(event.payload)
-                if record.HasField("output_raw"):
-                    console.write(record.output_raw.output_type, record.output_raw.line, 0, part.id)
-                elif record.HasField("output_logger"):
-                    console.write_line(record.output_logger.line, 0)
-                console.changed = {}
-    return console
-
-
-def _sides_beside(log: Log) -> List[Side]:
-    """Return the side logs in a log's own directory."""
-    found = (side_at(Path(path)) for path in side_logs(log.path))
-    return [side for side in found if side is not None]
-
-
-def read_printed(log: Log) -> List[Tuple[str, str]]:
-    """Return what earlier segments have printed that were cleaned: (segment, text), in order."""
-    path = sidecars(log).printed
-    with contextlib.suppress(OSError, CheckpointUnreadable, KeyError, TypeError, ValueError):
-        body = unsealed(path.read_bytes(), str(path))
-        if body.get("format") == PRINTED_FORMAT and body.get("version") == PRINTED_VERSION:
-            return [(str(name), str(text)) for name, text in body["segments"]]
-    return []
-
-
-def hand_on_printed(log: Log, later: Log) -> None:
-    """Keep what a segment has printed, and those before it that were cleaned, beside the one that follows.
-
-    The run's `output.log` is made of all segments that are here, and this one will not be.
-
-    Raises:
-        SyncError: It cannot be kept.
-        LogError: The log cannot be read.
-    """
-    name = segment_name(log)
-    with contextlib.closing(Transcript()) as transcript, tempfile.TemporaryFile() as file:
-        transcript.write_to(file, _printed(log, transcript, _sides_beside(log)).live_lines())
-        file.seek(0)
-        text = file.read().decode("utf-8", "surrogateescape")
-    segments = [*read_printed(log), (name, text)]
-    body = {"format": PRINTED_FORMAT, "version": PRINTED_VERSION, "segments": segments}
-    replace_file(sidecars(later).printed, sealed(body))
+def _has_unnoted_artifacts(entry: Checkpoint) -> bool:
+    """Whether it was written by a version that passed artifacts over."""
+    passed_over = entry.session.get("not_uploaded", {})
+    return "artifacts" in passed_over or "used artifacts" in passed_over
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:

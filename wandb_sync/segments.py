@@ -141,11 +141,29 @@ def segment_name(log: Log) -> str:
     return f"{log.directory.name}/{log.path.name}"
 
 
+def predecessors(firsts: Mapping[Log, Peek]) -> Dict[Log, Log]:
+    """Return the log that each one follows, for those whose is here.
+
+    Jobs that began in the same second, each with a directory of its own, have logs of one name: the one beside
+    a log is meant then.
+    """
+    by_name: Dict[str, List[Log]] = {}
+    for log in firsts:
+        by_name.setdefault(segment_name(log), []).append(log)
+    found = {}
+    for log, first in firsts.items():
+        named = by_name.get(first.previous, [])
+        beside = [other for other in named if other.directory.parent == log.directory.parent]
+        if named:
+            found[log] = (beside or named)[-1]
+    return found
+
+
 def place(log: Log, firsts: Mapping[Log, Peek]) -> Tuple[float, int, float, str]:
     """Return what sorts the segments of a run: since when it was rewound last, rows before, begin."""
-    by_name = {segment_name(other): other for other in firsts}
+    follows = predecessors(firsts)
     root, seen = log, {log}
-    while (before := by_name.get(firsts[root].previous)) is not None and before not in seen:
+    while (before := follows.get(root)) is not None and before not in seen:
         seen.add(before)
         root = before
     rewound_s = firsts[root].started_s if firsts[root].is_rewound else 0.0
@@ -178,12 +196,12 @@ def run_of(log: Log) -> List[Segment]:
 
 def recordings(firsts: Mapping[Log, Peek]) -> List[List[Log]]:
     """Return logs under one id as the recordings that they are (rule 2), the earliest first."""
-    by_name = {segment_name(log): log for log in firsts}
+    follows = predecessors(firsts)
     group_of: Dict[Log, List[Log]] = {}
     groups: List[List[Log]] = []
     waiting = sorted(firsts, key=lambda log: (firsts[log].started_s, str(log.path)))
     for log in waiting:
-        before = by_name.get(firsts[log].previous)
+        before = follows.get(log)
         known = group_of.get(before) if before is not None else None
         if known is None and not firsts[log].begins_anew and groups:
             known = groups[-1]
@@ -198,11 +216,11 @@ def in_order(logs: Sequence[Log], firsts: Mapping[Log, Peek]) -> List[Segment]:
     """Return the logs of one recording as segments, in the order of their lines."""
     mine = {log: firsts[log] for log in logs}
     ordered = sorted(logs, key=lambda log: place(log, mine))
-    ends = {firsts[log].previous: firsts[log].previous_end for log in ordered}
-    names = {segment_name(log) for log in ordered}
+    follows = predecessors(mine)
+    ends = {follows[log]: firsts[log].previous_end for log in ordered if log in follows}
     found = []
     for log in ordered:
         first = firsts[log]
-        lacks = first.previous if first.previous not in names else ""
-        found.append(Segment(log, first, ends.get(segment_name(log), 0), lacks))
+        lacks = first.previous if log not in follows else ""
+        found.append(Segment(log, first, ends.get(log, 0), lacks))
     return found

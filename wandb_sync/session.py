@@ -41,6 +41,7 @@ from wandb_sync.batching import BATCH_BYTES, CONSOLE, EVENTS, HISTORY, MAX_LINE_
 from wandb_sync.console import Console
 from wandb_sync.json_tree import dumps, merge, put, row_tree, text_of
 from wandb_sync.metrics import Metrics
+from wandb_sync.noted import Noted
 from wandb_sync.rows import Cut, Cutter
 from wandb_sync.run_config import RunConfig
 from wandb_sync.source import Source
@@ -55,12 +56,11 @@ Steps = Generator[Request, Response, None]
 # Kinds of records that other clients write and that we do not upload.  They are counted, and a run that has
 # any of them is not called synced.
 _NOT_UPLOADED = {
-    "artifact": "artifacts",
-    "use_artifact": "used artifacts",
     "tbrecord": "TensorBoard directories",
 }
-# Keys of RunConfig.begin, beside the streams: the step, and when the first of our segments began.
-_STARTING_STEP, _SINCE_US = "starting_step", "since_us"
+# Keys of RunConfig.notes, beside the streams: the step, when the first of the segments began that it is about,
+# and how many rows these had by then: it holds from there on.
+_STARTING_STEP, _SINCE_US, _FROM = "starting_step", "since_us", "from"
 NS_PER_S = 1_000_000_000
 # Kinds without a meaning of their own.
 _IGNORED = frozenset(("output", "final", "noop_link_artifact"))
@@ -94,17 +94,12 @@ class Wishes(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an earlier segment of the run stands on the server, and the note that is kept there."""
+    """Where an earlier segment of the run stands on the server, and the notes that are kept there."""
 
-    note: Mapping[str, int]
+    notes: Sequence[Mapping[str, int]]
     starting_step: int
     begin: Mapping[str, int]  # lines per stream
     end: Mapping[str, int]
-
-    @property
-    def began_at_nothing(self) -> bool:
-        """Whether it is known that the server had nothing of the run before."""
-        return bool(self.note) and not any(self.note[name] for name in self.begin)
 
 
 class Session:
@@ -120,6 +115,7 @@ class Session:
         structured_console: Whether the server takes console lines as JSON; None: nobody has asked it yet.
         starting_step: Added to the step of every row.
         n_rows, n_records, n_unreadable: Counted since the log's begin.
+        artifacts: Where the records of artifacts are; those that have been uploaded are to be taken out.
         not_uploaded: What we cannot upload -> how often the log has it.
         batch_bytes: Of lines per post, about; may change at any time.
         is_last: Whether no later segment of the run is known; may change until `finish`.
@@ -159,6 +155,7 @@ class Session:
         self.n_rows = 0
         self.n_records = 0
         self.n_unreadable = 0
+        self.artifacts: List[Noted] = []
         self.not_uploaded: Dict[str, int] = {}
         self.n_late = 0
         self.n_lost = 0
@@ -317,7 +314,13 @@ class Session:
     @property
     def place(self) -> Place:
         """Where this segment stands on the server, once everything was acknowledged."""
-        return Place(self.config.begin, self.starting_step, self._begin, self.n_lines)
+        return Place(self.config.notes, self.starting_step, self._begin, self.n_lines)
+
+    @property
+    def knows_its_place(self) -> bool:
+        """Whether the log says where its lines begin, unless somebody else has gone on with the run."""
+        run = self.run
+        return run is not None and not (run.resume or run.segment.on_server or run.HasField("branch_point"))
 
     @property
     def n_dropped(self) -> int:
@@ -373,13 +376,10 @@ class Session:
                     f"how far the run has gone back is known once {segment.previous} is synced",
                     hint="sync that one first, or both together",
                 )
-            self.config.begin = dict(self._previous.note)
+            self.config.notes = [dict(note) for note in self._previous.notes]
             self.starting_step = self._previous.starting_step
             lines = dict(self._previous.end)
-        elif segment.on_server and self._previous is not None and self._previous.began_at_nothing:
-            self.config.begin = dict(self._previous.note)
-        else:
-            self.wants_position = segment.on_server
+        self.wants_position = True  # somebody may have gone on with the run elsewhere
         self._begin, self._offsets = lines, dict(lines)
 
     def _fork(self, origin: pb.BranchPoint) -> None:
@@ -490,6 +490,20 @@ class Session:
         self.metrics.add(record)
         self.summary.redefine(record)
 
+    def _artifact(self, record: pb.ArtifactRecord) -> None:
+        self._note_artifact(record.name, record.client_id, record.sequence_client_id)
+
+    def _use_artifact(self, record: pb.UseArtifactRecord) -> None:
+        self._note_artifact(record.name)
+
+    def _note_artifact(self, name: str, *client_ids: str) -> None:
+        # As the real client tells when it is online: at which step of the run an artifact was logged; nothing
+        # before there is a row.
+        step = _integer(self.summary.tree.get("_step")) + 1 if self.n_rows else -1
+        self.artifacts.append(
+            Noted(self._source.id, self._source.offset, step, name, *(client_ids or ("", "")))
+        )
+
     def _telemetry(self, record: pb.TelemetryRecord) -> None:
         self.config.telemetry.MergeFrom(record)
 
@@ -529,7 +543,7 @@ class Session:
         entity = self.target.entity or run.entity
         project = self.target.project or run.project
         where = (entity, project, self.target.run_id or run.run_id)
-        if run.HasField("branch_point"):
+        if run.HasField("branch_point") and not run.HasField("segment"):
             response = yield protocol.rewind_run(*where, run.branch_point.value)
             self._begin = _lines_of(rewound := protocol.read_rewound(response))
             self._offsets = dict(self._begin)
@@ -540,32 +554,70 @@ class Session:
         self._is_new = status is None
         first = run.segment.first_start_time if run.HasField("segment") else run.start_time
         since_us = _nanoseconds(first) // 1000
-        begin = RunConfig.begin_on_server(status.config) if status is not None else {}
-        if begin.get(_SINCE_US) != since_us:  # else it was noted by an upload of this segment, or of another
-            begin = self._begin_behind(status, since_us) if status is not None else {}
-            begin = {_STARTING_STEP: 0, HISTORY: 0, EVENTS: 0, CONSOLE: 0, **begin, _SINCE_US: since_us}
-        if status is not None and begin != RunConfig.begin_on_server(status.config):
-            self._noted = RunConfig.with_note(status.config, begin)
-        self.config.begin = begin
+        notes = RunConfig.notes_on_server(status.config) if status is not None else []
+        begin = self._noted_begin(status, notes, since_us)
+        if status is not None and notes != RunConfig.notes_on_server(status.config):
+            self._noted = RunConfig.with_notes(status.config, notes)
+        self.config.notes = notes
         self.starting_step = begin[_STARTING_STEP]
         self._begin = {name: n + begin[name] for name, n in self._begin.items()}
         self._offsets = dict(self._begin)
         if status is not None and any(begin[name] for name in self._begin):  # else all that it has is ours
             self._take_over(status)
 
-    def _begin_behind(self, status: protocol.ResumeStatus, since_us: int) -> Dict[str, int]:
+    def _noted_begin(
+        self, status: Optional[protocol.ResumeStatus], notes: List[Dict[str, int]], since_us: int
+    ) -> Dict[str, int]:
+        """Return what is to be added to the steps and lines of this log; what is not noted yet is added to `notes`.
+
+        Args:
+            status: What the server has of the run; None: nothing.
+            notes: Those of the server, in the order in which they were made.  Each was true when it was made: it
+                says where the next line of somebody's segments had its place.
+            since_us: When the first of this log's segments began; tells their notes from others'.
+        """
+        run = self._known_run()
+        begin = {_STARTING_STEP: self.starting_step, HISTORY: 0, EVENTS: 0, CONSOLE: 0}
+        n_before = run.segment.begin.history
+        numbers = [
+            number
+            for number, note in enumerate(notes)
+            if note.get(_SINCE_US) == since_us and note.get(_FROM, 0) <= n_before
+        ]
+        number = max(numbers, key=lambda number: (notes[number].get(_FROM, 0), number), default=-1)
+        if not numbers and (run.resume or run.segment.on_server) and not run.segment.behind_previous:
+            begin.update(self._begin_behind(status, notes, since_us) if status is not None else {})
+            notes.append({**begin, _SINCE_US: since_us})
+            return begin
+        if numbers and not run.segment.behind_previous:
+            begin.update({name: notes[number].get(name, 0) for name in begin})
+        line = self._begin[HISTORY] + begin[HISTORY]
+        if status is not None and any(
+            note.get(_SINCE_US) != since_us and note.get(HISTORY, 0) + note.get(_FROM, 0) <= line
+            for note in notes[number + 1 :]
+        ):
+            # Others have gone on with the run before this log came: it comes behind what they have brought.
+            there = _lines_of(status)
+            step = max(0, _next_step(status) - run.starting_step)
+            begin = {_STARTING_STEP: step, **{name: there[name] - n for name, n in self._begin.items()}}
+            notes.append({**begin, _SINCE_US: since_us, _FROM: n_before})
+        return begin
+
+    def _begin_behind(
+        self, status: protocol.ResumeStatus, notes: Sequence[Mapping[str, int]], since_us: int
+    ) -> Dict[str, int]:
         """Return where the run's first segment begins on a server that has rows of somebody else's.
 
         The syncer notes that in the run's config, so that it is known wherever the others are synced from.
         """
         lines = _lines_of(status)
-        next_step = 0 if status.last_step is None or not status.n_history else status.last_step + 1
+        next_step = _next_step(status)
         if self._known_starting_step is not None:
             # An earlier upload, by another client, has begun here: what it brought is written again in its
             # place.
             lines[HISTORY] = max(0, status.n_history - max(0, next_step - self._known_starting_step))
             return {_STARTING_STEP: self._known_starting_step, **lines}
-        if status.last_row_at_s * 1e6 > since_us:
+        if not notes and status.last_row_at_s * 1e6 > since_us:
             raise SyncError(
                 f"the server has rows of run {self._known_run().run_id} that are younger than this log: it "
                 "was uploaded before, and where its rows begin there is noted nowhere any more",
@@ -768,6 +820,7 @@ class Session:
             "n_records": self.n_records,
             "n_unreadable": self.n_unreadable,
             "n_dropped": self._batch.n_dropped,
+            "artifacts": [list(noted) for noted in self.artifacts],
             "not_uploaded": self.not_uploaded,
             "config": self.config.state(),
             "metrics": self.metrics.state(),
@@ -808,6 +861,7 @@ class Session:
         session.n_rows = state["n_rows"]
         session.n_records = state["n_records"]
         session.n_unreadable = state["n_unreadable"]
+        session.artifacts = [Noted(*noted) for noted in state.get("artifacts", ())]
         session.not_uploaded = dict(state["not_uploaded"])
         session.config = RunConfig.restore(state["config"])
         session.metrics = Metrics.restore(state["metrics"])
@@ -824,6 +878,10 @@ class Session:
 
 def _lines_of(status: protocol.ResumeStatus) -> Dict[str, int]:
     return {HISTORY: status.n_history, EVENTS: status.n_events, CONSOLE: status.n_console}
+
+
+def _next_step(status: protocol.ResumeStatus) -> int:
+    return 0 if status.last_step is None or not status.n_history else status.last_step + 1
 
 
 def _pending_since(source: Source) -> Tuple[float, str]:

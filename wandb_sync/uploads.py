@@ -11,7 +11,7 @@ from wandb.errors import Error
 from wandb.transaction_log.log_file import size
 from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, Sidecars
-from wandb_sync.run_sync import read_receipts
+from wandb_sync.receipts import read_receipts
 
 
 def uploaded_bytes(log: Log, cars: Sidecars) -> int:

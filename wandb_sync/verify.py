@@ -29,8 +29,7 @@ from wandb_sync.checkpoint import Destination
 from wandb_sync.discover import Log, sidecars
 from wandb_sync.files import CONFIG, METADATA, SUMMARY, from_disk
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
-from wandb_sync.receipts import differs
-from wandb_sync.run_sync import read_receipts
+from wandb_sync.receipts import differs, read_receipts
 from wandb_sync.segments import Peek, peek
 from wandb_sync.session import Session, Steps, Target, Wishes
 from wandb_sync.transport.base import Transport
@@ -218,7 +217,7 @@ class _Verification:
                 if not session.add(event.payload, event.end):
                     continue
                 if session.wants_position:
-                    is_known = False
+                    is_known = session.knows_its_place
                     _drive(session.locate(), nobody)
                 else:
                     self._flush(session, nobody)

@@ -7,6 +7,8 @@ log.path, log.directory
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -113,6 +115,61 @@ class LogBuilder:
         record = pb.Record()
         for key, value in values.items():
             record.config.update.add(key=key, value_json=json.dumps(value))
+        return self.add(record)
+
+    def artifact(
+        self,
+        name: str,
+        files: Dict[str, bytes],
+        *,
+        outside: Optional[Path] = None,
+        refs: Optional[Dict[str, str]] = None,
+        **fields: Any,
+    ) -> "LogBuilder":
+        """Append an artifact.
+
+        Args:
+            files: Content by path, kept in the run directory as our recorder does.
+            outside: Where they lie instead, as with the real client.
+            refs: Address by path.
+            fields: Of the record.
+        """
+        record = pb.Record()
+        artifact = record.artifact
+        client_id = hashlib.sha512(f"{self.run_id}{self.n_records}".encode()).hexdigest()
+        sequence_id = hashlib.sha512(f"{self.run_id}{name}".encode()).hexdigest()
+        aliases = fields.pop("aliases", ["latest"])
+        defaults = {
+            "type": "dataset",
+            "client_id": client_id,
+            "sequence_client_id": sequence_id,
+            "finalize": True,
+        }
+        artifact.CopyFrom(pb.ArtifactRecord(name=name, run_id=self.run_id, **{**defaults, **fields}))
+        artifact.aliases.extend(aliases)
+        artifact.manifest.version = 1
+        artifact.manifest.storage_policy = "wandb-storage-policy-v1"
+        artifact.manifest.storage_policy_config.add(key="storageLayout", value_json='"V2"')
+        whole = hashlib.md5(b"wandb-artifact-manifest-v1\n")
+        for path, text in sorted({**files, **{p: r.encode() for p, r in (refs or {}).items()}}.items()):
+            md5 = hashlib.md5(text)
+            digest = base64.b64encode(md5.digest()).decode()
+            whole.update(f"{path}:{digest}\n".encode())
+            entry = artifact.manifest.contents.add(path=path, digest=digest)
+            if path in (refs or {}):
+                entry.ref = text.decode()
+                continue
+            place = self.directory / "artifacts" / "md5" / md5.hexdigest()[:2] / md5.hexdigest()[2:]
+            place = outside / f"staged-{md5.hexdigest()}" if outside is not None else place
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(text)
+            entry.size, entry.local_path = len(text), str(place)
+        artifact.digest = artifact.digest or whole.hexdigest()
+        return self.add(record)
+
+    def use_artifact(self, name: str, id: str = "") -> "LogBuilder":
+        record = pb.Record()
+        record.use_artifact.CopyFrom(pb.UseArtifactRecord(id=id, type="dataset", name=name))
         return self.add(record)
 
     def metric(self, name: str, summary: str = "", **fields: Any) -> "LogBuilder":

@@ -136,8 +136,7 @@ class SimulatedServer:
     def send(self, request: Request) -> Response:
         body = request.body
         if isinstance(body, FileBody):
-            with open(body.path, "rb") as file:
-                file.seek(body.offset)
+            with body.open() as file:
                 data = file.read(body.n_bytes)
         else:
             data = body

@@ -30,9 +30,9 @@ from wandb_sync.discover import Log, discover
 from wandb_sync.pack.unpack import STAGE_PREFIX, unpack
 from wandb_sync.pack.unpack import check as check_pack
 from wandb_sync.pack.write import PackOptions, pack
-from wandb_sync.receipts import parse, take, text_of
+from wandb_sync.carried_receipts import parse, take, text_of
 from wandb_sync.repair import repair
-from wandb_sync.run_sync import checksum, read_receipts
+from wandb_sync.receipts import checksum, read_receipts
 
 INCREMENTAL = PackOptions(incremental=True)
 EVENTS = frozenset(

@@ -37,7 +37,7 @@ from hypothesis.stateful import (
 from log_builder import LogBuilder, grow
 
 import wandb_sync
-from wandb_sync import batching, run_sync
+from wandb_sync import batching, receipts, run_sync
 from wandb_sync.checkpoint import checkpoints_of
 from wandb_sync.discover import Log, sidecars
 from wandb_sync.outcomes import Report, Status
@@ -225,7 +225,7 @@ class SyncerMachine(RuleBasedStateMachine):
 
     def check_the_receipt(self, path: Path) -> None:
         """What a receipt says is true of the log and of the server."""
-        (receipt,) = run_sync.read_receipts(path).values()
+        (receipt,) = receipts.read_receipts(path).values()
         held = self.held(self.entity)
         data = self.log.path.read_bytes()
         assert (receipt["log"]["file_n_bytes"], receipt["log"]["crc32"]) == (len(data), zlib.crc32(data))

@@ -16,6 +16,8 @@ from conftest import wandb_command as wandb
 from conftest import wandb_lines as lines
 from log_builder import LogBuilder, everything
 
+import wandb_sync
+from wandb_sync.pack import upload
 from wandb_sync.pack.manifest import Manifest, Run
 from wandb_sync.pack.upload import shares
 
@@ -136,7 +138,10 @@ def test_packs_of_a_run_that_goes_on_send_only_what_is_new_and_do_not_end_it(
     assert end_state(server, "live")["state"] == "running"
     log.rows(10)
     wandb("pack", cluster, "--incremental", "-o", second)
-    failed = lines("sync", second, "--json", exit_code=1)
+    alone = tmp_path / "alone" / "second.tar.zst"
+    alone.parent.mkdir()
+    shutil.copy(second, alone)
+    failed = lines("sync", alone, "--json", exit_code=1)
     assert "are missing" in [one for one in failed if one["event"] == "run_done"][0]["reason"]
     server.clear_requests()
     wandb("sync", second, first, "--json", exit_code=3)
@@ -150,6 +155,46 @@ def test_packs_of_a_run_that_goes_on_send_only_what_is_new_and_do_not_end_it(
     )
     assert sent < 3000
     assert wandb("sync", first, second, third, "-v").stdout.count("Unchanged") == 1
+
+
+def test_an_increment_brings_along_what_it_builds_on_and_nothing_else(server: Any, tmp_path: Path) -> None:
+    cluster = tmp_path / "cluster"
+    log = LogBuilder(cluster, "grows").rows(20)
+    LogBuilder(cluster, "other").rows(1).exit(0)
+    first, second, third = (tmp_path / f"{number}.tar.zst" for number in (3, 1, 2))  # not in order of name
+    wandb("pack", cluster, "-o", first)
+    log.rows(10)
+    wandb("pack", cluster, "--incremental", "-o", second, "--split-size", "1k")
+    log.rows(5).exit(0)
+    wandb("pack", cluster, "--incremental", "-o", third)
+    (tmp_path / "0.tar.zst").write_bytes(b"no pack")
+    told = lines("sync", third, "--json")
+    assert [one["status"] for one in told if one["event"] == "run_done"] == ["synced"]
+    assert len(end_state(server, "grows")["history"]) == 35
+    assert [run["name"] for run in server.runs()] == ["grows"]
+
+
+def test_packs_are_not_followed_and_say_so(server: Any, tmp_path: Path) -> None:
+    LogBuilder(tmp_path / "cluster").rows(1).exit(0)
+    wandb("pack", tmp_path / "cluster", "-o", tmp_path / "p.tar.zst")
+    for flag in ("--watch", "--live"):
+        result = wandb("sync", flag, tmp_path / "p.tar.zst", tmp_path / "cluster", exit_code=2)
+        assert "--live and --watch follow runs" in result.stderr
+    assert server.requests() == []
+
+
+def test_a_limit_holds_for_all_shares_of_a_pack_together(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        LogBuilder(tmp_path / "cluster", f"run{number}").rows(20).exit(0)
+    wandb("pack", tmp_path / "cluster", "-o", tmp_path / "p.tar.zst")
+    monkeypatch.setattr(upload, "_share_bytes", lambda: 1)
+    report = wandb_sync.sync(tmp_path / "p.tar.zst", max_transfer="12k", processes=1)
+    sent = sum(one["n_bytes"] for one in server.requests())
+    assert 6_000 < sent <= 12 * 1024 and report.exit_code == 8
+    assert wandb_sync.sync(tmp_path / "p.tar.zst", processes=1).exit_code == 0
+    assert len(server.runs()) == 4
 
 
 def test_a_damaged_pack_is_not_uploaded_at_all(server: Any, tmp_path: Path) -> None:

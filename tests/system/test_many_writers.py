@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
 from fixtures_server import ServerProcess, ServerThread
 from log_view import LogView
+
+import wandb_sync
 
 QUIET = '{"silent": True, "console": "off", "x_disable_stats": True, "x_disable_meta": True}'
 HEAD = f"""
@@ -570,3 +573,61 @@ def test_64_ranks_that_begin_in_the_same_second_under_one_id(
     assert sorted((row["rank"], row["n"]) for row in rows) == [(k, n) for k in range(64) for n in range(5)]
     for run in runs:
         assert len({row["rank"] for row in rows_of(run)}) == 64 // n_runs
+
+
+def test_a_run_of_more_processes_than_we_may_have_open_files(
+    tmp_path: Path, mock_server: ServerThread
+) -> None:
+    code = """
+run = start()
+def work(number):
+    run.log({"child": number})
+    print("child", number)
+ended(*[fork(work, number) for number in range(50)])
+run.log({"parent": 1})
+run.finish()
+"""
+    finished(program(tmp_path, code))
+    few = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)); "
+    (log,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    environ = {**os.environ, "WANDB_BASE_URL": mock_server.base_url, "WANDB_API_KEY": mock_server.api_key}
+    for command in (["history", "--json"], ["show"], ["sync"]):
+        code = few + f"sys.argv[1:] = {[*command, str(log.parent)]}; from wandb.cli import main; main()"
+        process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True)
+        assert process.returncode == 0, process.stderr
+        if command[0] == "history":
+            assert process.stdout.count(b'"child"') == 50
+    assert sorted(row["child"] for row in rows_of(the_run(mock_server)) if "child" in row) == list(range(50))
+
+
+def test_the_end_of_a_run_of_many_processes_is_read_without_the_rest(tmp_path: Path) -> None:
+    code = """
+run = start(id="long")
+def work(number):
+    for n in range(6000):
+        run.log({"child": number, "n": n, "text": "x" * 100})
+        print("child", number, "line", n)
+children = [fork(work, number) for number in range(2)]
+for n in range(6000):
+    run.log({"parent": n, "text": "x" * 100})
+ended(*children)
+run.finish()
+"""
+    finished(program(tmp_path, code))
+    whole = wandb_sync.read(str(tmp_path / "wandb" / "latest-run"))
+    rows = list(whole.history())
+    ends = [row for row in rows if row.step >= 5900]
+    assert len(rows) == 18000 and len(ends) == 300 and not whole.damage
+    for log in (*sides(tmp_path), *tmp_path.glob("wandb/offline-run-*/*.wandb")):
+        with open(log, "r+b") as file:
+            file.seek(10 * 32768)
+            file.write(bytes(32768))  # told by whoever reads it
+    part = wandb_sync.read(str(tmp_path / "wandb" / "latest-run"))
+    assert list(part.history(last=50)) == rows[-50:]
+    assert (
+        list(part.history(["n"], last=50, step_from=5000))
+        == [replace(row, values={"n": row.values["n"]}) for row in rows if "n" in row.values][-50:]
+    )
+    assert list(part.history(step_from=5900)) == ends
+    assert not part.damage
+    assert sum(1 for _ in part.history()) < 18000 and part.damage

@@ -312,3 +312,61 @@ def test_the_real_server_of_ours_takes_segments_in_any_order(
         ends.append([[json.loads(line)["_step"] for line in end["history"]], end["state"], end["console"]])
     assert ends[0] == ends[1]
     assert ends[0][0] == list(range(4 * 41)) and ends[0][1] == "finished"
+
+
+PART = """
+import sys, wandb
+place, part, resume = sys.argv[1], int(sys.argv[2]), sys.argv[3] or None
+settings = {"silent": True, "console": "off", "x_disable_stats": True}
+if sys.argv[4] == "same second":
+    settings["x_start_time"] = 1_700_000_000.0 + part / 100
+run = wandb.init(dir=place, id="abc", project="p", mode="offline", resume=resume, settings=settings)
+for i in range(5):
+    run.log({"part": part, "i": i})
+run.finish()
+"""
+
+
+def record_part(place: Path, part: int, resume: str = "allow", when: str = "") -> None:
+    place.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", PART, str(place), str(part), resume, when]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("first", ["allow", ""])
+def test_a_run_that_goes_on_in_two_places_in_turn_has_the_rows_of_both(tmp_path: Path, first: str) -> None:
+    """Trained on the cluster, evaluated elsewhere, trained on, evaluated again; uploaded each time."""
+    server = SimulatedServer()
+    a, b = tmp_path / "a", tmp_path / "b"
+    for part, place in enumerate([a, b, a, a, b, a]):
+        record_part(place, part, "allow" if part else first)
+        if part != 2:  # two of one place are uploaded together once
+            assert sync(server, place / "wandb").exit_code == 0
+
+    def is_whole() -> bool:
+        rows = server.run("abc").history
+        assert [row["_step"] for row in rows] == list(range(30))
+        return [(row["part"], row["i"]) for row in rows] == [(n // 5, n % 5) for n in range(30)]
+
+    assert is_whole()
+    for place in (b, a):  # the checkpoints are lost: each finds its place again
+        for log in sorted(place.glob("wandb/*/*.wandb"), reverse=True):
+            for path in log.parent.glob("*.wandb.*"):
+                path.unlink()
+            assert sync(server, log.parent).exit_code == 0
+    assert is_whole()
+
+
+@pytest.mark.parametrize("when", ["", "same second"])
+def test_a_run_that_went_on_in_two_places_in_turn_is_uploaded_at_once(tmp_path: Path, when: str) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for part, place in enumerate([a, b, a, b]):
+        record_part(place, part, when=when)
+    server = SimulatedServer()
+    for _ in range(2):
+        logs = [str(a / "wandb"), str(b / "wandb")]
+        report = Service(server, "http://simulated", RunOptions()).run(logs)
+        assert report.exit_code == 0, report
+        rows = server.run("abc").history
+        assert [row["_step"] for row in rows] == list(range(20))
+        assert sorted((row["part"], row["i"]) for row in rows) == [(n // 5, n % 5) for n in range(20)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 
 import click
@@ -110,6 +109,7 @@ def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
     from wandb.transaction_log.format import COMPRESSED_SUFFIX
     from wandb.transaction_log.log_file import on_disk
     from wandb_sync.discover import sidecars
+    from wandb_sync.follow import is_over
     from wandb_sync.lease import Lease
 
     compressed = str(log.path) + COMPRESSED_SUFFIX
@@ -120,7 +120,7 @@ def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
         before = os.path.getsize(file)
         if decompress != (file == compressed):
             return Result(log, "unchanged", before)
-        if not _has_ended(log):
+        if not is_over(log.path):
             return Result(log, "open", before, reason="the run goes on")
         for path in sidecars(log).leases():  # of syncers, one per destination
             Lease(path).check()
@@ -143,6 +143,7 @@ def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
 def _unbundle(log: Log, dry_run: bool) -> Result:
     from wandb_sync.bundle import bundle_path, unpack
     from wandb_sync.discover import sidecars
+    from wandb_sync.follow import is_over
     from wandb_sync.lease import Lease
 
     path = bundle_path(log.path)
@@ -151,7 +152,7 @@ def _unbundle(log: Log, dry_run: bool) -> Result:
         if not os.path.exists(path):
             return Result(log, "unchanged")
         before = os.path.getsize(path)
-        if not _has_ended(log):
+        if not is_over(log.path):
             return Result(log, "open", before, reason="the run goes on")
         if dry_run:
             return Result(log, "would be unbundled", before)
@@ -164,24 +165,6 @@ def _unbundle(log: Log, dry_run: bool) -> Result:
     except Error as error:
         return Result(log, "failed", before, reason=str(error))
     return Result(log, "unbundled", before, None, f"{n_files} files")
-
-
-def _has_ended(log: Log) -> bool:
-    """Whether nobody will write to a log any more: by its exit record, else as `wandb sync` judges it."""
-    from wandb.proto.record_pb2 import Record, RunRecord
-    from wandb.transaction_log.reader import read_records
-    from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
-
-    run: Optional[RunRecord] = None
-    for found in read_records(log.path):
-        # The tags of `exit` and `run`, behind that of the number: other records need not be parsed.
-        if b"\x92\x01" in found.payload[:14] or (run is None and b"\x8a\x01" in found.payload[:14]):
-            record = Record.FromString(found.payload)
-            if record.HasField("exit") and not record.exit.not_complete:
-                return True
-            if record.HasField("run"):
-                run = record.run
-    return has_ended(log.path, run, ASSUME_DEAD_AFTER_S, time.time())
 
 
 def _tell(result: Result) -> None:

@@ -49,7 +49,7 @@ def export(paths: Tuple[str, ...], out: str, state: Optional[str]) -> None:
         0  written, also if there are none    1  cannot be written    2  wrong usage
     """
     from wandb_sync.checkpoint import replace_file
-    from wandb_sync.receipts import collect, text_of
+    from wandb_sync.carried_receipts import collect, text_of
 
     found = collect(paths, Path(state) if state else None)
     if out == "-":
@@ -91,7 +91,7 @@ def import_(
         1  the file is damaged    2  wrong usage
         3  receipts were refused: the runs have changed since
     """
-    from wandb_sync.receipts import Verdict, parse, read, take
+    from wandb_sync.carried_receipts import Verdict, parse, read, take
 
     carried = parse(sys.stdin.buffer.read(), "stdin") if file == "-" else read(file)
     outcomes = take(carried, paths, state_dir=state_dir(state), mark=mark_synced) if carried else []

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Set, Tuple, Typ
 
 from wandb.data_types import HOMES
 from wandb.data_types.media import CLIENT_ARTIFACT, Content, Media
-from wandb.errors import MediaFileError, ValidationError
+from wandb.errors import MediaFileError, NeedsServerError, ValidationError
 from wandb.interface.values import kind_name
 from wandb.internal.content_store import hex_of
 
@@ -213,7 +213,9 @@ class ArtifactMedia:
         entry = self._artifact.manifest.entries[name]
         if entry.local_path is not None and os.path.isfile(entry.local_path):
             return entry.local_path
-        return str(self._artifact.get_entry(name).download())
+        raise NeedsServerError(
+            f"{self._artifact.name}: {name} is not on this machine", hint="get it from a server: wandb.Api"
+        )
 
     def files_below(self, directory: str) -> Tuple[str, ...]:
         """Return the names of the files in a directory of the artifact, in order."""

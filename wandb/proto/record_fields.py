@@ -32,6 +32,12 @@ ArtifactInfo
   build_context 4 string
   dockerfile 5 string
 
+ArtifactLink
+  entity 1 string
+  project 2 string
+  collection 3 string
+  aliases 4 string *
+
 ArtifactManifest
   version 1 int32
   storage_policy 2 string
@@ -706,6 +712,11 @@ UseArtifactRecord
   name 3 string
   partial 4 PartialJobArtifact
   _info 200 _RecordInfo
+  client_id 1020 string
+  digest 1021 string
+  entity 1022 string
+  project 1023 string
+  link 1024 ArtifactLink
 
 VersionInfo
   producer 1 string

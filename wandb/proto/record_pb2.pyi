@@ -58,6 +58,18 @@ class ArtifactInfo(_message.Message):
     notebook: bool
     def __init__(self, artifact: _Optional[str] = ..., entrypoint: _Optional[_Iterable[str]] = ..., notebook: bool = ..., build_context: _Optional[str] = ..., dockerfile: _Optional[str] = ...) -> None: ...
 
+class ArtifactLink(_message.Message):
+    __slots__ = ["aliases", "collection", "entity", "project"]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    collection: str
+    entity: str
+    project: str
+    def __init__(self, entity: _Optional[str] = ..., project: _Optional[str] = ..., collection: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ArtifactManifest(_message.Message):
     __slots__ = ["contents", "manifest_file_path", "storage_policy", "storage_policy_config", "version"]
     CONTENTS_FIELD_NUMBER: _ClassVar[int]
@@ -1408,18 +1420,28 @@ class TrainiumInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., vendor: _Optional[str] = ..., neuron_device_count: _Optional[int] = ..., neuroncore_per_device_count: _Optional[int] = ...) -> None: ...
 
 class UseArtifactRecord(_message.Message):
-    __slots__ = ["_info", "id", "name", "partial", "type"]
+    __slots__ = ["_info", "client_id", "digest", "entity", "id", "link", "name", "partial", "project", "type"]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     _INFO_FIELD_NUMBER: _ClassVar[int]
     _info: _RecordInfo
+    client_id: str
+    digest: str
+    entity: str
     id: str
+    link: ArtifactLink
     name: str
     partial: PartialJobArtifact
+    project: str
     type: str
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., partial: _Optional[_Union[PartialJobArtifact, _Mapping]] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., name: _Optional[str] = ..., partial: _Optional[_Union[PartialJobArtifact, _Mapping]] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., client_id: _Optional[str] = ..., digest: _Optional[str] = ..., entity: _Optional[str] = ..., project: _Optional[str] = ..., link: _Optional[_Union[ArtifactLink, _Mapping]] = ...) -> None: ...
 
 class VersionInfo(_message.Message):
     __slots__ = ["_info", "min_consumer", "producer"]

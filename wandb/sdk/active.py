@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, NoReturn, Optional
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Dict, List, NoReturn, Optional, Sequence, Union
 
 from wandb.errors import Error
 
 if TYPE_CHECKING:
+    from wandb.sdk.wandb_metric import Metric
     from wandb.sdk.wandb_run import Run
 
 current: Optional[Run] = None
+
+
+def make_current(run: Run) -> None:
+    """Let `wandb.run`, `wandb.log` and their kind mean this run.
+
+    A script that has said `wandb.config = {...}` before (many do) gets the run's own config from here on, as
+    with wandb.
+    """
+    global current
+    current = run
+    package = vars(sys.modules["wandb"])
+    for name in ("run", "config", "summary"):
+        package.pop(name, None)
 
 
 def require(name: str) -> Run:
@@ -72,19 +88,33 @@ def finish(exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> Non
 join = finish
 
 
-def define_metric(name: str, *args: Any, **options: Any) -> Any:
+def define_metric(
+    name: str,
+    step_metric: Union[str, Metric, None] = None,
+    step_sync: Optional[bool] = None,
+    hidden: Optional[bool] = None,
+    summary: Optional[str] = None,
+    overwrite: Optional[bool] = None,
+    goal: Optional[str] = None,
+) -> Metric:
     """Define a metric of the current run; see `wandb.Run.define_metric`."""
-    return require("wandb.define_metric()").define_metric(name, *args, **options)
+    run = require("wandb.define_metric()")
+    return run.define_metric(name, step_metric, step_sync, hidden, summary, overwrite, goal)
 
 
-def save(*args: Any, **options: Any) -> Any:
-    """Keep a file with the current run; see `wandb.Run.save`."""
-    return require("wandb.save()").save(*args, **options)
+def save(
+    glob_str: Union[str, os.PathLike[str], None] = None,
+    base_path: Union[str, os.PathLike[str], None] = None,
+    policy: str = "live",
+    glob: bool = True,
+) -> Union[bool, List[str]]:
+    """Keep files with the current run; see `wandb.Run.save`."""
+    return require("wandb.save()").save(glob_str, base_path, policy, glob)
 
 
-def alert(*args: Any, **options: Any) -> None:
+def alert(title: str, text: str, level: Any = None, wait_duration: Any = None) -> None:
     """Send a message through the current run; see `wandb.Run.alert`."""
-    require("wandb.alert()").alert(*args, **options)
+    require("wandb.alert()").alert(title, text, level, wait_duration)
 
 
 def log_artifact(*args: Any, **options: Any) -> Any:
@@ -95,3 +125,12 @@ def log_artifact(*args: Any, **options: Any) -> Any:
 def mark_preempting() -> None:
     """Say that the scheduler is about to take the machine away; see `wandb.Run.mark_preempting`."""
     require("wandb.mark_preempting()").mark_preempting()
+
+
+def pin_config_keys(keys: Sequence[str] = ()) -> None:
+    """Have keys of the current run's config shown at the top of its page; see `wandb.Run.pin_config_keys`."""
+    require("wandb.pin_config_keys()").pin_config_keys(keys)
+
+
+def ensure_configured() -> None:
+    """Do nothing: nothing has to be prepared.  Kept for scripts that call it."""

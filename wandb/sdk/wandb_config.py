@@ -88,40 +88,40 @@ class Config(_Items):
     def __delitem__(self, key: str) -> None:
         raise ConfigError(f"config.{key} cannot be deleted", hint="update it to None")
 
-    def update(self, values: Any, allow_val_change: Optional[bool] = None) -> None:  # type: ignore[override]
+    def update(self, d: Any, allow_val_change: Optional[bool] = None) -> None:  # type: ignore[override]
         """Set several keys at once.
 
         Args:
-            values: A dict, an argparse Namespace, absl FLAGS, any object with attributes, or the path of a
-                YAML file.
+            d: A dict, an argparse Namespace, absl FLAGS, any object with attributes, or the path of a YAML
+                file.
             allow_val_change: Take new values for keys that have one already.
 
         Raises:
             ConfigError: A key has another value already, or the file cannot be read; nothing has changed.
             ValidationError: A value cannot be stored; nothing has changed.
         """
-        self._change(parse_config(values), allow_val_change)
+        self._change(parse_config(d), allow_val_change)
 
-    def setdefaults(self, values: Any) -> None:
+    def setdefaults(self, d: Any) -> None:
         """Set the keys that have no value yet."""
-        missing = {key: value for key, value in parse_config(values).items() if key not in self._items}
+        missing = {key: value for key, value in parse_config(d).items() if key not in self._items}
         self._change(missing, allow_val_change=None)
 
     def update_locked(
-        self, values: Any, user: str = "sweep", _allow_val_change: Optional[bool] = None
+        self, d: Any, user: Optional[str] = None, _allow_val_change: Optional[bool] = None
     ) -> None:
         """Set keys that later changes by the user's code do not touch: a sweep has chosen them."""
-        chosen = parse_config(values)
+        chosen = parse_config(d)
         for key in chosen:
             self._locked.pop(key, None)
         self._change(chosen, allow_val_change=True)
-        self._locked.update({key: user for key in chosen})
+        self._locked.update({key: user or "sweep" for key in chosen})
 
     def merge_locked(
-        self, values: Any, user: str = "sweep", _allow_val_change: Optional[bool] = None
+        self, d: Any, user: Optional[str] = None, _allow_val_change: Optional[bool] = None
     ) -> None:
         """As `update_locked`, but merge dicts with what is there."""
-        chosen = parse_config(values)
+        chosen = parse_config(d)
         self.update_locked({key: _merged(self._items.get(key), value) for key, value in chosen.items()}, user)
 
     def is_locked(self, key: str) -> bool:

@@ -65,11 +65,13 @@ class History:
     Attributes:
         step: The step of the next row, or of the row that waits for its end.
         late_rows: How many rows' steps went back, in all segments.
+        late_rows_here: How many of these this process has logged.
     """
 
     __slots__ = (
         "step",
         "late_rows",
+        "late_rows_here",
         "_describe",
         "_row_bytes",
         "_last_values",
@@ -122,6 +124,7 @@ class History:
         """
         self.step = starting_step
         self.late_rows = late_rows
+        self.late_rows_here = 0
         self._describe = describe
         self._last_values: List[Any] = []  # of the last row; those of OWN_KEYS are at the end
         self._row_bytes = 1  # of the last row that took the long way
@@ -307,11 +310,13 @@ class History:
         whole = {"_timestamp": time(), **row, "_step": number, "_runtime": self.runtime_s()}
         self._append(self._encoder.late(whole, max(number, 0)))  # `_step` says it, should it be negative
         self.late_rows += 1
-        self._warn(
-            f"Tried to log to step {number} that is less than the current step {self.step}. Steps must be "
-            "monotonically increasing, so this data will be ignored (unless `wandb sync --step-policy` says "
-            "otherwise)."
-        )
+        self.late_rows_here += 1
+        if self.late_rows_here == 1:  # there may be millions; how many is told at the end
+            self._warn(
+                f"Tried to log to step {number} that is less than the current step {self.step}. Steps must be "
+                "monotonically increasing, so this data will be ignored (unless `wandb sync --step-policy` "
+                "says otherwise)."
+            )
 
     def _give_back(self, number: int) -> None:
         """Let the next row have a step that was taken for one that could not be written."""

@@ -131,7 +131,7 @@ def init(
     )
     run = _open_run(setup, resolved, _with_defaults(config, resolved), arguments)
     if resolved.reinit != "create_new":
-        active.current = run
+        active.make_current(run)
     return run
 
 
@@ -445,16 +445,17 @@ def _join_all_in_child() -> None:
         run._join_in_child()
 
 
-def attach(run_id: Optional[str] = None, **options: Any) -> Run:
+def attach(attach_id: Optional[str] = None, run_id: Optional[str] = None, **options: Any) -> Run:
     """Return a run of this process, or join one that another process records at this moment.
 
     Args:
-        run_id: Its id; it is looked for where `wandb.init()` would record.  Or the path of its directory
-            (`run.sync_dir` there).  None for this process's own run.
+        attach_id, run_id: Its id; it is looked for where `wandb.init()` would record.  Or the path of its
+            directory (`run.sync_dir` there).  Neither for this process's own run.
 
     Raises:
         UsageError: There is no such run, or it has ended.
     """
+    run_id = run_id or attach_id
     for run in wandb_setup.singleton().active_runs:
         if run_id in (None, run.id, run.sync_dir):
             return run  # type: ignore[no-any-return]

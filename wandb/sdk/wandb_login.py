@@ -28,9 +28,9 @@ def login(
     force: Optional[bool] = None,
     timeout: Optional[float] = None,
     verify: Optional[bool] = None,
-    anonymous: Optional[str] = None,
     referrer: Optional[str] = None,
     prompt: bool = True,
+    anonymous: Optional[str] = None,
 ) -> bool:
     """Have credentials for a server.
 
@@ -43,9 +43,9 @@ def login(
         verify: Ask the server whether it knows the key, with one request.  True: always, and being unable
             to ask is an error.  None: only about a new key, and being unable to ask is a warning.
             False: never.
-        anonymous: Without effect.
         referrer: Without effect.
         prompt: Whether a person may be asked at all.
+        anonymous: Without effect.
 
     Returns:
         True if the process has credentials now.  False in offline and disabled mode, after `init()`, and

@@ -23,6 +23,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    TextIO,
     Tuple,
     Type,
     Union,
@@ -40,8 +41,10 @@ from wandb.internal.exit_hooks import EXIT_CODE_SIGNAL, ExitHooks, code_of
 from wandb.internal.observers import Observers
 from wandb.internal.program import Program, code_path
 from wandb.internal.run_files import RunFiles
+from wandb.sdk import code_files
 from wandb.sdk.beginning import Earlier, in_job
 from wandb.sdk.guard import Guard, guarded
+from wandb.sdk.run_status import RunStatus, run_status
 from wandb.sdk.run_directory import RunDirectory, log_name, open_log, run_files
 from wandb.sdk.wandb_config import Config
 from wandb.sdk.wandb_history import History
@@ -265,8 +268,8 @@ class Run:
         step_sync: Optional[bool] = None,
         hidden: Optional[bool] = None,
         summary: Optional[str] = None,
-        goal: Optional[str] = None,
         overwrite: Optional[bool] = None,
+        goal: Optional[str] = None,
     ) -> Metric:
         """Say how a metric is to be shown and summarised.
 
@@ -276,8 +279,8 @@ class Run:
             step_sync: Add the axis' last value to rows that lack it.  Default: if there is an axis.
             hidden: Leave it out of automatic plots.
             summary: Comma-separated kinds: min, max, mean, best, last, first, none, copy.
-            goal: minimize or maximize, for "best".
             overwrite: Replace an earlier definition instead of adding to it.
+            goal: minimize or maximize, for "best".
 
         Raises:
             Error: An argument has no meaning.
@@ -322,6 +325,25 @@ class Run:
         with self._backend.lock:
             self._append("write_logs", records.output_line(text if text.endswith("\n") else text + "\n"))
             self._earlier.console.add_lines(text)
+
+    @guarded("pin_config_keys")
+    def pin_config_keys(self, keys: Sequence[str] = ()) -> None:
+        """Have keys of the config shown at the top of the run's page, in this order, instead of others.
+
+        Raises:
+            ValidationError: `keys` is no sequence of names.
+        """
+        if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+            raise ValidationError("pin_config_keys: keys", "wants a list of names")
+        self._append("pin_config_keys", records.config({("_wandb", "pinned_keys"): list(keys)}))
+
+    def restore(
+        self, name: str, run_path: Optional[str] = None, replace: bool = False, root: Optional[str] = None
+    ) -> Optional[TextIO]:
+        """Get a file that was kept with this run, or with another one; see `wandb.restore`."""
+        from wandb.sdk.wandb_restore import restore_for
+
+        return restore_for(self, name, run_path, replace, root)
 
     @guarded("save", default=[])
     def save(
@@ -400,6 +422,41 @@ class Run:
             ValidationError: An argument is wrong; nothing was recorded.
         """
         return self._log_artifact("log_artifact", artifact_or_path, name, type, aliases, tags)
+
+    def log_code(
+        self,
+        root: Optional[str] = ".",
+        name: Optional[str] = None,
+        include_fn: Callable[..., bool] = code_files.is_code,
+        exclude_fn: Callable[..., bool] = code_files.is_below_runs,
+    ) -> Optional[Artifact]:
+        """Keep the code that is there now, as an artifact of type "code".
+
+        Args:
+            root: The directory that is looked through.
+            name: The artifact's.  Default: after the project and the program.
+            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default: *.py,
+                requirements.txt and Dockerfiles.
+            exclude_fn: As `include_fn`, for what is left out.  Default: what runs have recorded.
+
+        Returns:
+            The artifact; None if there is no code.
+
+        Raises:
+            ValidationError: The root is no directory, or the name is none for an artifact.
+            UnreadableFileError: A file cannot be read; nothing was recorded.
+        """
+        if self._closed:
+            self._refuse("log_code")
+        files = [] if root is None else code_files.collect(root, include_fn, exclude_fn)
+        if not files:
+            termwarn(f"log_code: no file below {root} is code. No code will be logged to your run.")
+            return None
+        program = self._settings.program_relpath
+        artifact = code_files.artifact(name, self.project, str(program), files)
+        self._log_artifact("log_code", artifact, None, None, None)
+        self._append("log_code", records.config({("_wandb", "code_path"): artifact.name}))
+        return artifact
 
     @guarded("finish")
     def finish(self, exit_code: Optional[int] = None, quiet: Optional[bool] = None) -> None:
@@ -610,7 +667,55 @@ class Run:
         """online, offline or disabled."""
         return str(self._settings.mode)
 
+    def status(self) -> RunStatus:
+        """Return how much of the log has reached the server; offline, none of it has.
+
+        Raises:
+            RunFinishedError: The run is finished.
+        """
+        if self._closed:
+            self._refuse("status")
+        return RunStatus() if self._directory is None else run_status(self._directory.log)
+
+    def to_html(self, height: int = 420, hidden: bool = False) -> str:
+        """Return HTML that shows the run's page, or its name and directory while no server has it.
+
+        Args:
+            height: Of the page, in pixels.
+            hidden: Show a button first.
+        """
+        from html import escape
+
+        hide = "display:none;" if hidden else ""
+        style = f"border:none;width:100%;height:{height}px;{hide}"
+        if self.url:
+            shown = f'<iframe src="{escape(self.url)}?jupyter=true" style="{style}"></iframe>'
+        else:
+            text = f"Run {self.name or self.id} is recorded in {self.sync_dir}"
+            shown = f'<div style="{hide}">{escape(text)}</div>'
+        if not hidden:
+            return shown
+        open_it = "this.nextSibling.style.display='block';this.style.display='none';"
+        return f'<button onClick="{open_it}">Display W&amp;B run</button>{shown}'
+
+    def display(self, height: int = 420, hidden: bool = False) -> bool:
+        """Show the run in a notebook; see `to_html`.
+
+        Returns:
+            Whether this is a notebook that shows it.
+        """
+        if self._settings.silent or not self._settings._jupyter:
+            return False
+        from importlib import import_module  # of what only notebooks have
+
+        display = import_module("IPython.display")
+        display.display(display.HTML(self.to_html(height, hidden)))
+        return True
+
     # ---- Python's own protocols
+
+    def _repr_html_(self) -> str:
+        return self.to_html(hidden=True)
 
     def __enter__(self) -> Run:
         return self
@@ -997,6 +1102,11 @@ class Run:
             termlog("Run summary:")
             for line in lines[:MAX_SUMMARY_LINES]:
                 termlog(line)
+        n_late = self._history.late_rows_here
+        if n_late:
+            termwarn(
+                f"{n_late} rows were logged to steps before the current one; see --step-policy of `wandb sync`."
+            )
         if not os.path.exists(path):
             termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")
             return

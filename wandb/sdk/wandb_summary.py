@@ -249,16 +249,16 @@ class Summary:
         except KeyError:
             raise AttributeError(f"the summary has no {key!r}") from None
 
-    def update(self, values: Union[Mapping[str, Any], None] = None, **more: Any) -> None:
+    def update(self, d: Union[Mapping[str, Any], None] = None, **more: Any) -> None:
         """Set several keys at once.
 
         Raises:
             ValidationError: A value cannot be stored; nothing was changed.
         """
-        if values is not None and not hasattr(values, "keys"):
-            raise ValidationError("summary", f"update() wants a dict, not {type(values).__name__}")
+        if d is not None and not hasattr(d, "keys"):
+            raise ValidationError("summary", f"update() wants a dict, not {type(d).__name__}")
         try:
-            self._take({**(dict(values) if values else {}), **more})
+            self._take({**(dict(d) if d else {}), **more})
         except Exception as error:
             if is_deliberate(error):
                 raise

@@ -88,8 +88,20 @@ class Access:
         right = hmac.compare_digest(signature.encode(), self._signature(run_id, expires, path).encode())
         return right and time.time() < expires
 
-    def _signature(self, run_id: int, expires: int, path: str) -> str:
-        text = f"{run_id}/{expires}/{path}".encode("utf-8", "surrogatepass")
+    # -- addresses of artifacts' bytes ----------------------------------------------------------------------
+
+    def signed_path(self, folder: str, name: str) -> str:
+        """An address below `folder` for `name`, that is good for some days."""
+        expires = int(time.time() + UPLOAD_URL_S)
+        return f"{folder}/{expires}/{self._signature(folder, expires, name)}/{quote(name)}"
+
+    def is_signed(self, folder: str, expires: int, signature: str, name: str) -> bool:
+        """Whether `signed_path` has made this address, and it is still good."""
+        right = hmac.compare_digest(signature.encode(), self._signature(folder, expires, name).encode())
+        return right and time.time() < expires
+
+    def _signature(self, what: object, expires: int, path: str) -> str:
+        text = f"{what}/{expires}/{path}".encode("utf-8", "surrogatepass")
         return hmac.new(self._signing_key, text, hashlib.sha256).hexdigest()
 
     # -- rows -----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from wandb.server.access import Access
+from wandb.server.artifact_bytes import ArtifactBytes
 from wandb.server.blobs import Blobs
 from wandb.server.database import open_database, sqlite_url
 from wandb.server.gate import Gate, OwnHostsOnly, error_answer
@@ -72,6 +73,7 @@ def create_app(backend: Backend, config: ServerConfig) -> ASGIApp:
     gate = Gate(access, f"wandb_session_{store.secret('instance')[:8]}")
     routes = [
         Route("/healthz", gate.open_to_all(_health), methods=["GET"]),
+        *ArtifactBytes(store, access, gate, config.max_file_bytes).routes,
         *Protocol(store, access, gate, config.max_file_bytes).routes,
         *Reading(store, gate).routes,
         *Page(store, access, gate).routes,

@@ -112,10 +112,11 @@ class Incoming:
         return self._n_bytes
 
     def finish(self) -> Blob:
-        """Close the file; with `durable`, its bytes are on the disk."""
+        """Close the file; with `durable`, its bytes are on the disk.  Idempotent."""
         assert self._file is not None
-        self._file.flush()
-        if self._durable:
-            os.fsync(self._file.fileno())
-        self._file.close()
+        if not self._file.closed:
+            self._file.flush()
+            if self._durable:
+                os.fsync(self._file.fileno())
+            self._file.close()
         return Blob(self._sha256.hexdigest(), self._md5.hexdigest(), self._n_bytes)

@@ -42,10 +42,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from wandb.errors import Error, UsageError
 
-SCHEMA_VERSION = 1
-
-# From version n to n + 1, each inside the transaction that also raises the number.
-MIGRATIONS: Dict[int, Callable[[Connection], None]] = {}
+SCHEMA_VERSION = 2
 
 # Half surrogate pairs, and the NUL that PostgreSQL refuses.
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -174,6 +171,127 @@ alert = Table(
     Column("wait_ms", Float(53)),
     Column("created_at", Float(53), nullable=False),
 )
+
+# A named line of artifact versions.  The versions of a SEQUENCE are born in it; a PORTFOLIO links to them.
+artifact_collection = Table(
+    "artifact_collection",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("project.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("type", Name, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("client_id", Name),
+    Column("description", PlainText),
+    Column("tags", JsonText, nullable=False, default="[]"),
+    Column("next_index", Integer, nullable=False, default=0),
+    Column("created_at", Float(53), nullable=False),
+    Column("updated_at", Float(53), nullable=False),
+    UniqueConstraint("project_id", "name"),
+    sqlite_autoincrement=True,
+)
+
+artifact = Table(
+    "artifact",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("collection_id", ForeignKey("artifact_collection.id"), nullable=False),  # the sequence
+    Column("run_id", Integer),  # that made it; the run may be gone
+    Column("state", String(16), nullable=False),  # PENDING, COMMITTED, DELETED
+    Column("digest", String(128), nullable=False),
+    Column("digest_algorithm", String(32), nullable=False),
+    Column("client_id", Name, index=True),
+    Column("distributed_id", Name),
+    Column("wanted_aliases", JsonText, nullable=False, default="[]"),  # until it is committed
+    Column("tags", JsonText, nullable=False, default="[]"),
+    Column("description", PlainText),
+    Column("metadata", JsonText),
+    Column("ttl_s", BigInteger),
+    Column("history_step", BigInteger),
+    Column("base_id", Integer),  # whose files an incremental one begins with
+    Column("n_bytes", BigInteger, nullable=False, default=0),
+    Column("n_files", Integer, nullable=False, default=0),
+    Column("created_at", Float(53), nullable=False),
+    Column("updated_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Where a version can be found: in its sequence, and in the portfolios that it is linked to.
+artifact_membership = Table(
+    "artifact_membership",
+    tables,
+    Column("collection_id", ForeignKey("artifact_collection.id"), primary_key=True),
+    Column("version_index", Integer, primary_key=True, autoincrement=False),
+    Column("artifact_id", ForeignKey("artifact.id"), nullable=False, index=True),
+    Column("created_at", Float(53), nullable=False),
+    UniqueConstraint("collection_id", "artifact_id"),
+)
+
+artifact_alias = Table(
+    "artifact_alias",
+    tables,
+    Column("collection_id", ForeignKey("artifact_collection.id"), primary_key=True),
+    Column("alias", Name, primary_key=True),
+    Column("artifact_id", ForeignKey("artifact.id"), nullable=False, index=True),
+)
+
+artifact_manifest = Table(
+    "artifact_manifest",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("artifact_id", ForeignKey("artifact.id"), nullable=False, index=True),
+    Column(
+        "kind", String(16), nullable=False
+    ),  # FULL, INCREMENTAL, PATCH; WHOLE: made of those at the commit
+    Column("digest", String(64), nullable=False),
+    Column("sha256", String(64), index=True),  # null until the bytes are here
+    Column("n_bytes", BigInteger, nullable=False, default=0),
+    sqlite_autoincrement=True,
+)
+
+artifact_file = Table(
+    "artifact_file",
+    tables,
+    Column("id", Integer, primary_key=True),
+    Column("artifact_id", ForeignKey("artifact.id"), nullable=False),
+    Column("path", PlainText, nullable=False),
+    Column("md5", String(64), nullable=False, index=True),  # as the client says, in hex; checked on arrival
+    Column("mimetype", PlainText),
+    Column("birth_id", Integer, nullable=False),  # the artifact that the bytes came with
+    Column("sha256", String(64), index=True),  # null until the bytes are here
+    Column("n_bytes", BigInteger, nullable=False, default=0),
+    Column("uploaded_at", Float(53), nullable=False),
+    UniqueConstraint("artifact_id", "path"),
+    sqlite_autoincrement=True,
+)
+
+# Of a large file that is on its way.
+artifact_part = Table(
+    "artifact_part",
+    tables,
+    Column("file_id", ForeignKey("artifact_file.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("md5", String(32), nullable=False),
+)
+
+artifact_use = Table(
+    "artifact_use",
+    tables,
+    Column("run_id", ForeignKey("run.id"), primary_key=True),
+    Column("artifact_id", ForeignKey("artifact.id"), primary_key=True),
+    Column("used_as", Name),
+    Column("used_at", Float(53), nullable=False),
+)
+
+
+def _add_artifacts(connection: Connection) -> None:
+    names = [name for name in tables.tables if name.startswith("artifact")]
+    tables.create_all(connection, tables=[tables.tables[name] for name in names])
+
+
+# From version n to n + 1, each inside the transaction that also raises the number.
+MIGRATIONS: Dict[int, Callable[[Connection], None]] = {1: _add_artifacts}
 
 
 def open_database(url: str, *, durable: bool = True) -> Engine:

@@ -12,10 +12,9 @@ import fnmatch
 import json
 import mimetypes
 from base64 import b64encode
-from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 from urllib.parse import quote
 
 from graphql import (
@@ -31,15 +30,33 @@ from graphql import (
 
 from wandb.errors import UsageError
 from wandb.server.access import Access
+from wandb.server.answers import connection, iso_time, payload
+from wandb.server.artifact_graph import (
+    Artifact,
+    ArtifactQuestions,
+    ArtifactType,
+    Collection,
+    Membership,
+    collection_page,
+)
+from wandb.server.artifacts import Artifacts
 from wandb.server.names import checked_file_path, run_id_of, storage_id
 from wandb.server.store import RunKey, Store, current_state
 from wandb.version import __version__
 
 # Which of the features that clients ask for we have.
-FEATURES = ("FILESTREAM_GZIP", "STRUCTURED_CONSOLE_LOGS")
+FEATURES = (
+    "FILESTREAM_GZIP",
+    "STRUCTURED_CONSOLE_LOGS",
+    "ARTIFACT_TAGS",
+    "ARTIFACT_COLLECTION_MEMBERSHIP_FILES",
+    "ARTIFACT_MEMBERSHIP_IN_LINK_ARTIFACT_RESPONSE",
+    "PROJECT_ARTIFACT_COLLECTION_MEMBERSHIP",
+    "TOTAL_COUNT_IN_FILE_CONNECTION",
+    "USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION",
+)
 
 N_TAIL_LINES = 10
-MAX_PAGE = 10_000
 
 SCHEMA: GraphQLSchema = build_schema(Path(__file__).with_name("schema.graphql").read_text(encoding="utf-8"))
 
@@ -88,11 +105,12 @@ def _without_internals(error: GraphQLError) -> Any:
     return error.formatted
 
 
-class Root:
+class Root(ArtifactQuestions):
     """Query and Mutation."""
 
     def __init__(self, store: Store, access: Access, base_url: str) -> None:
         self.store = store
+        self.artifacts = Artifacts(store)
         self.access = access
         self.base_url = base_url
 
@@ -130,6 +148,11 @@ class Root:
 
     model = project
 
+    def run_of(self, run_id: Optional[int]) -> Optional[Run]:
+        """A run by its number; None if it is gone."""
+        row = self.store.run_by_number(run_id) if run_id is not None else None
+        return Run(self, row) if row is not None else None
+
     def projects(
         self,
         info: Any,
@@ -139,7 +162,7 @@ class Root:
         order: Optional[str] = None,
     ) -> Dict[str, Any]:
         found = [row for row in self.store.projects() if entityName in (None, row["entity"])]
-        return _connection([Project(self, row["entity"], row["name"]) for row in found], first, after)
+        return connection([Project(self, row["entity"], row["name"]) for row in found], first, after)
 
     models = projects
 
@@ -147,7 +170,7 @@ class Root:
 
     def upsertBucket(self, info: Any, input: Dict[str, Any]) -> Dict[str, Any]:
         row, inserted = self.store.upsert_run(input)
-        return _payload(input, bucket=Run(self, row), inserted=inserted)
+        return payload(input, bucket=Run(self, row), inserted=inserted)
 
     def createRunFiles(self, info: Any, input: Dict[str, Any]) -> Dict[str, Any]:
         row = self.store.run(self._key(input, input["runName"]))
@@ -158,13 +181,13 @@ class Root:
             }
             for path in input["files"]
         ]
-        return _payload(input, runID=storage_id("Run", row["id"]), uploadHeaders=[], files=files)
+        return payload(input, runID=storage_id("Run", row["id"]), uploadHeaders=[], files=files)
 
     def rewindRun(self, info: Any, input: Dict[str, Any]) -> Dict[str, Any]:
         if input["metricName"] != "_step":
             raise UsageError("A run can be rewound by _step only")
         row = self.store.rewind(self._key(input, input["runName"]), input["metricValue"])
-        return _payload(input, rewoundRun=Run(self, row))
+        return payload(input, rewoundRun=Run(self, row))
 
     def notifyScriptableRunAlert(self, info: Any, input: Dict[str, Any]) -> Dict[str, Any]:
         key = self._key(input, input["runName"])
@@ -172,15 +195,19 @@ class Root:
         if wait_ms is not None and not (type(wait_ms) in (int, float) and 0 <= wait_ms < 2**53):
             raise UsageError("`waitDuration` is not a number of milliseconds")
         self.store.add_alert(key, input["title"], input["text"], input.get("severity") or "INFO", wait_ms)
-        return _payload(input, success=True)
+        return payload(input, success=True)
 
     def stopRun(self, info: Any, input: Dict[str, Any]) -> Dict[str, Any]:
         self.store.request_stop(run_id_of(input["id"]))
-        return _payload(input, success=True)
+        return payload(input, success=True)
 
     def deleteRun(self, info: Any, input: Dict[str, Any]) -> Dict[str, Any]:
-        self.store.delete_run(run_id_of(input["id"]))
-        return _payload(input, success=True)
+        run_id = run_id_of(input["id"])
+        made = self.artifacts.of_run(run_id) if input.get("deleteArtifacts") else []
+        self.store.delete_run(run_id)
+        for row in made:
+            self.artifacts.delete(row["id"], with_aliases=True)
+        return payload(input, success=True)
 
     def _key(self, input: Mapping[str, Any], run: str) -> RunKey:
         entity = input.get("entityName") or self.store.default_entity
@@ -209,7 +236,7 @@ class Project:
         return _entity(self.entityName)
 
     def createdAt(self, info: Any) -> Optional[str]:
-        return _iso(self._row()["created_at"])
+        return iso_time(self._row()["created_at"])
 
     def runCount(self, info: Any) -> int:
         return int(self._row()["n_runs"])
@@ -226,9 +253,50 @@ class Project:
 
     def runs(self, info: Any, first: Optional[int] = None, after: Optional[str] = None) -> Dict[str, Any]:
         rows = self._root.store.runs(self.entityName, self.name)
-        return {"totalCount": len(rows), **_connection([Run(self._root, row) for row in rows], first, after)}
+        return {"totalCount": len(rows), **connection([Run(self._root, row) for row in rows], first, after)}
 
     buckets = runs
+
+    def internalId(self, info: Any) -> str:
+        return self.id(info)
+
+    def readOnly(self, info: Any) -> bool:
+        return False
+
+    # -- artifacts ------------------------------------------------------------------------------------------
+
+    def artifactTypes(
+        self, info: Any, first: Optional[int] = None, after: Optional[str] = None
+    ) -> Dict[str, Any]:
+        types = self._root.artifacts.types(self.entityName, self.name)
+        return connection([ArtifactType(self._root, self, row) for row in types], first, after)
+
+    def artifactType(self, info: Any, name: str) -> Optional[ArtifactType]:
+        types = self._root.artifacts.types(self.entityName, self.name)
+        return next((ArtifactType(self._root, self, row) for row in types if row["name"] == name), None)
+
+    def artifactCollections(
+        self,
+        info: Any,
+        first: Optional[int] = None,
+        after: Optional[str] = None,
+        filters: Optional[str] = None,
+        order: Optional[str] = None,
+    ) -> Dict[str, Any]:
+        rows = self._root.artifacts.collections(self.entityName, self.name)
+        return collection_page(self._root, rows, first, after, filters, order)
+
+    def artifactCollection(self, info: Any, name: str) -> Optional[Collection]:
+        row = self._root.artifacts.find_collection(self.entityName, self.name, name)
+        return Collection(self._root, row) if row is not None else None
+
+    def artifactCollectionMembership(self, info: Any, name: str) -> Optional[Membership]:
+        row = self._root.artifacts.membership(self.entityName, self.name, name)
+        return Membership(self._root, row) if row is not None else None
+
+    def artifact(self, info: Any, name: str) -> Optional[Artifact]:
+        found = self.artifactCollectionMembership(info, name)
+        return found.artifact(info) if found is not None else None
 
 
 class Run:
@@ -237,6 +305,7 @@ class Run:
     def __init__(self, root: Root, row: Dict[str, Any]) -> None:
         self._root = root
         self._row = row
+        self.__typename = "Run"  # for the union of whoever creates artifacts
         self.id = storage_id("Run", row["id"])
         self.name = row["name"]
         self.displayName = row["display_name"]
@@ -255,9 +324,9 @@ class Run:
         self.exitcode = row["exitcode"]
         self.config = row["config"]
         self.summaryMetrics = row["summary"]
-        self.createdAt = _iso(row["created_at"])
-        self.updatedAt = _iso(row["updated_at"])
-        self.heartbeatAt = _iso(row["heartbeat_at"])
+        self.createdAt = iso_time(row["created_at"])
+        self.updatedAt = iso_time(row["updated_at"])
+        self.heartbeatAt = iso_time(row["heartbeat_at"])
         self.entityName = row["entity"]
         self.projectId = row["project_id"]
         self.historyLineCount = row["history_lines"]
@@ -303,7 +372,28 @@ class Run:
             like = (pattern or "%").replace("%", "*")  # SQL's wildcard, as clients send it
             wanted = [path for path in stored if fnmatch.fnmatchcase(path, like)]
         files = [File(self._root, self._row, checked_file_path(path), stored.get(path)) for path in wanted]
-        return {"uploadHeaders": [], **_connection(files, first if first is not None else len(files), after)}
+        page = connection(files, first if first is not None else len(files), after)
+        return {"totalCount": len(files), "uploadHeaders": [], **page}
+
+    def readOnly(self, info: Any) -> bool:
+        return False
+
+    def user(self, info: Any) -> Dict[str, Any]:
+        return self._root.viewer(info)
+
+    def outputArtifacts(
+        self, info: Any, first: Optional[int] = None, after: Optional[str] = None
+    ) -> Dict[str, Any]:
+        rows = self._root.artifacts.of_run(self._row["id"])
+        nodes = [Artifact(self._root, row) for row in rows]
+        return {"totalCount": len(rows), **connection(nodes, first, after)}
+
+    def inputArtifacts(
+        self, info: Any, first: Optional[int] = None, after: Optional[str] = None
+    ) -> Dict[str, Any]:
+        rows = self._root.artifacts.used_by_run(self._row["id"])
+        nodes = [Artifact(self._root, row) for row in rows]
+        return {"totalCount": len(rows), **connection(nodes, first, after)}
 
 
 class File:
@@ -313,11 +403,11 @@ class File:
         self._root = root
         self._run = run
         self.id = f"{storage_id('Run', run['id'])}:{path}"
-        self.name = path
+        self.name = self.displayName = path
         self.sizeBytes = row["n_bytes"] if row else 0
         self.md5 = b64encode(bytes.fromhex(row["md5"])).decode() if row else None
         self.mimetype = mimetypes.guess_type(path)[0]
-        self.updatedAt = _iso(row["uploaded_at"]) if row else None
+        self.updatedAt = iso_time(row["uploaded_at"]) if row else None
 
     def url(self, info: Any, upload: Optional[bool] = False) -> str:
         if upload:
@@ -332,30 +422,3 @@ class File:
 
 def _entity(name: str) -> Dict[str, Any]:
     return {"id": storage_id("Entity", 1), "name": name, "isTeam": False, "organization": None}
-
-
-def _payload(input: Mapping[str, Any], **fields: Any) -> Dict[str, Any]:
-    return {**fields, "clientMutationId": input.get("clientMutationId")}
-
-
-def _connection(nodes: List[Any], first: Optional[int], after: Optional[str]) -> Dict[str, Any]:
-    """One page of a list; the cursor is the number of the last node before the next page."""
-    begin, end = _page(len(nodes), first, after)
-    edges = [{"node": node, "cursor": str(index + 1)} for index, node in enumerate(nodes[begin:end], begin)]
-    return {
-        "edges": edges,
-        "pageInfo": {"hasNextPage": end < len(nodes), "endCursor": edges[-1]["cursor"] if edges else None},
-    }
-
-
-def _page(n_nodes: int, first: Optional[int], after: Optional[str]) -> Tuple[int, int]:
-    try:
-        begin = max(0, int(after)) if after else 0
-    except ValueError:
-        raise UsageError(f"`after` {after!r} is not a cursor of ours") from None
-    size = MAX_PAGE if first is None else max(0, first)
-    return begin, min(n_nodes, begin + size)
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

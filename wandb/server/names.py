@@ -14,7 +14,7 @@ MAX_PATH_BYTES = 4096
 
 # First parts of our own addresses; an entity of that name could not be reached.
 RESERVED_ENTITIES = frozenset(
-    "api files graphql healthz login logout page sdk static upload".split(),
+    "api artifacts artifactsV2 files graphql healthz login logout page sdk static upload".split(),
 )
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -62,13 +62,17 @@ def storage_id(kind: str, number: int) -> str:
     return base64.b64encode(f"{kind}:v1:{number}".encode()).decode()
 
 
-def run_id_of(text: str) -> int:
-    """The row that `storage_id("Run", ...)` named, or -1 (which no row has)."""
+def number_of(kind: str, text: str) -> int:
+    """The row that `storage_id(kind, ...)` named, or -1 (which no row has)."""
     try:
-        kind, _, number = base64.b64decode(text, validate=True).decode().split(":")
+        found, _, number = base64.b64decode(text, validate=True).decode().split(":")
     except (ValueError, binascii.Error):
         return -1
-    return natural_number(number) if kind == "Run" else -1
+    return natural_number(number) if found == kind else -1
+
+
+def run_id_of(text: str) -> int:
+    return number_of("Run", text)
 
 
 def natural_number(text: str) -> int:

@@ -10,7 +10,7 @@ import json
 import logging
 import mimetypes
 import re
-from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Tuple
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from wandb.errors import UsageError
 from wandb.server import graph
 from wandb.server.access import Access
+from wandb.server.blobs import Incoming
 from wandb.server.gate import Gate, TooLarge, error_answer, json_object, read_body
 from wandb.server.names import checked_file_path, natural_number
 from wandb.server.store import Post, RunKey, Store, checked_object
@@ -35,6 +36,8 @@ PIECE_BYTES = 1024 * 1024  # of a file, at a time
 
 STREAM_OF_FILE = {"wandb-history.jsonl": "history", "wandb-events.jsonl": "events", "output.log": "console"}
 _OPERATION = re.compile(r"\b(?:query|mutation)\s+(\w+)")
+
+_RANGE = re.compile(r"bytes=(\d{1,15})-(\d{1,15})?")
 
 SUMMARY_FILE = "wandb-summary.json"
 
@@ -76,7 +79,7 @@ class Protocol:
         request.state.operation = operation or (found[1] if found else None)
         base_url = f"{request.url.scheme}://{request.headers['host']}"
         answer = await run_in_threadpool(
-            graph.answer, self._store, self._access, base_url, query, variables, operation
+            graph.answer, self._store, self._access, base_url, query, variables, operation or None
         )
         # In ASCII: half a surrogate pair has no bytes of its own in UTF-8.
         return Response(json.dumps(answer), media_type="application/json")
@@ -95,18 +98,8 @@ class Protocol:
         run_id, expires = natural_number(given["run_id"]), natural_number(given["expires"])
         if not self._access.may_upload(run_id, expires, given["signature"], path):
             return error_answer(403, "This upload address is not, or no longer, valid")
-        n_bytes = 0
-        pending = bytearray()
         with self._store.receive_file() as incoming:
-            async for part in request.stream():
-                pending += part
-                n_bytes += len(part)
-                if n_bytes > self._max_file_bytes:
-                    raise TooLarge(f"The file has more than {self._max_file_bytes:,} bytes")
-                if len(pending) >= PIECE_BYTES:
-                    await run_in_threadpool(incoming.write, bytes(pending))
-                    pending.clear()
-            incoming.write(bytes(pending))
+            await receive_body(request, incoming, self._max_file_bytes)
             await run_in_threadpool(self._store.put_file, run_id, checked_file_path(path), incoming)
         return Response(status_code=200)
 
@@ -114,34 +107,68 @@ class Protocol:
         path = request.path_params["path"]
         run = await run_in_threadpool(self._store.run, run_key(request))
         row, file = await run_in_threadpool(self._store.open_file, run["id"], path)
-        media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        inline = media_type in INLINE_TYPES and "download" not in request.query_params
-        shown = "inline" if inline else "attachment"
-        file_name = quote(path.rpartition("/")[2], safe="")
-        return _FileAnswer(
-            file,
-            media_type=media_type,
-            headers={
-                "Content-Length": str(row["n_bytes"]),
-                "Content-Disposition": f"{shown}; filename*=utf-8''{file_name}",
-                "Content-Security-Policy": "default-src 'none'; sandbox",
-                "X-Content-Type-Options": "nosniff",
-                "Cache-Control": "private, no-cache",
-                "ETag": f'"{row["sha256"]}"',
-            },
-        )
+        return file_answer(request, path, row, file)
+
+
+async def receive_body(request: Request, incoming: Incoming, max_bytes: int) -> None:
+    """Take the bytes of a file; TooLarge if there are too many."""
+    n_bytes = 0
+    pending = bytearray()
+    async for part in request.stream():
+        pending += part
+        n_bytes += len(part)
+        if n_bytes > max_bytes:
+            raise TooLarge(f"The file has more than {max_bytes:,} bytes")
+        if len(pending) >= PIECE_BYTES:
+            await run_in_threadpool(incoming.write, bytes(pending))
+            pending.clear()
+    incoming.write(bytes(pending))
+
+
+def file_answer(request: Request, path: str, row: Mapping[str, Any], file: BinaryIO) -> Response:
+    """The bytes of an open file, or the range of them that is asked for."""
+    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    inline = media_type in INLINE_TYPES and "download" not in request.query_params
+    shown = "inline" if inline else "attachment"
+    file_name = quote(path.rpartition("/")[2], safe="")
+    begin, end = 0, row["n_bytes"]
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    headers = {
+        "Content-Disposition": f"{shown}; filename*=utf-8''{file_name}",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{row["sha256"]}"',
+        "Accept-Ranges": "bytes",
+    }
+    if asked is not None and int(asked[1]) < end:
+        begin, end = int(asked[1]), min(end, int(asked[2]) + 1 if asked[2] else end)
+        headers["Content-Range"] = f"bytes {begin}-{end - 1}/{row['n_bytes']}"
+    headers["Content-Length"] = str(max(0, end - begin))
+    status = 206 if "Content-Range" in headers else 200
+    return _FileAnswer(file, begin, end, status_code=status, media_type=media_type, headers=headers)
 
 
 class _FileAnswer(StreamingResponse):
     """The bytes of a file that is open, and need not have a name any more."""
 
-    def __init__(self, file: BinaryIO, **options: Any) -> None:
-        super().__init__(iter(lambda: file.read(PIECE_BYTES), b""), **options)
+    def __init__(self, file: BinaryIO, begin: int, end: int, **options: Any) -> None:
+        super().__init__(_pieces(file, begin, end), **options)
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._file:
             await super().__call__(scope, receive, send)
+
+
+def _pieces(file: BinaryIO, begin: int, end: int) -> Iterator[bytes]:
+    file.seek(begin)
+    while begin < end:
+        piece = file.read(min(PIECE_BYTES, end - begin))
+        if not piece:
+            return
+        begin += len(piece)
+        yield piece
 
 
 def run_key(request: Request) -> RunKey:

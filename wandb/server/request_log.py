@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wandb.errors import UsageError
 
-_SIGNATURE = re.compile(r"^(/upload/\d+/\d+)/[^/]+")
+_SIGNATURE = re.compile(r"^(/(?:upload|upload/artifact/\w+|artifacts/\w+)/\d+(?:/\d+)?)/[^/]+")
 
 
 class RequestLog:

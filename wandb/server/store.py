@@ -36,7 +36,18 @@ from sqlalchemy.exc import IntegrityError
 from wandb.errors import UsageError
 from wandb.server import lines
 from wandb.server.blobs import Blob, Blobs, Incoming
-from wandb.server.database import alert, line_chunk, meta, project, run, run_file
+from wandb.server.database import (
+    alert,
+    artifact_file,
+    artifact_manifest,
+    artifact_part,
+    artifact_use,
+    line_chunk,
+    meta,
+    project,
+    run,
+    run_file,
+)
 from wandb.server.names import checked_file_path, checked_name, random_display_name, run_id_of
 
 # A client sends at least a heartbeat every 30 s.
@@ -105,12 +116,12 @@ class Store:
 
     def __init__(self, engine: Engine, blobs: Blobs, *, default_entity: str) -> None:
         self._engine = engine
-        self._blobs = blobs
+        self.blobs = blobs
         self.default_entity = default_entity
         # SQLite answers "locked" where two transactions turn from reading to writing; others queue them.
         only_one = engine.dialect.name == "sqlite"
         self._one_writer = threading.Lock() if only_one else contextlib.nullcontext()
-        self._blob_lock = threading.Lock()
+        self.blob_lock = threading.Lock()
         self.on_deleted: List[Callable[[int], None]] = []  # called with the number of a run that is gone
 
     # -- runs ---------------------------------------------------------------------------------------------
@@ -143,7 +154,7 @@ class Store:
                 raise UsageError(f"state {fields['state']!r} is not one of {', '.join(STATES)}")
             values["state"] = fields["state"]
         now = time.time()
-        with self._writing() as connection:
+        with self.writing() as connection:
             found = None
             if fields.get("id") is not None:
                 found = _one(connection, _LOCK_BY_ID, run_id=run_id_of(fields["id"]))
@@ -160,16 +171,16 @@ class Store:
                 values.update(updated_at=now, heartbeat_at=now)
                 connection.execute(_CHANGE_RUN, {"run_id": found.id, **values})
                 return _as_dict(connection.execute(_RUN_BY_ID, {"run_id": found.id}).one()._mapping), False
-            project_id = self._project_id(connection, key.entity, key.project)
+            project_id = self.project_id(connection, key.entity, key.project)
             if not values.get("display_name"):
                 in_project = select(func.count()).select_from(run).where(run.c.project_id == project_id)
                 values["display_name"] = random_display_name(int(connection.scalar(in_project) or 0) + 1)
             values.update(created_at=now, updated_at=now, heartbeat_at=now)
-            run_id = _insert(connection, run, project_id=project_id, name=key.run, **values)
+            run_id = insert_row(connection, run, project_id=project_id, name=key.run, **values)
             return _as_dict(connection.execute(_RUN_BY_ID, {"run_id": run_id}).one()._mapping), True
 
     def find_run(self, key: RunKey) -> Optional[Dict[str, Any]]:
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = _one(connection, _RUN_BY_KEY, **key._asdict())
             return _as_dict(row._mapping) if row is not None else None
 
@@ -180,6 +191,11 @@ class Store:
             raise NotFound(f"There is no run {'/'.join(key)}")
         return found
 
+    def run_by_number(self, run_id: int) -> Optional[Dict[str, Any]]:
+        with self.reading() as connection:
+            row = _one(connection, _RUN_BY_ID, run_id=run_id)
+            return _as_dict(row._mapping) if row is not None else None
+
     def runs(
         self, entity: Optional[str] = None, project_name: Optional[str] = None, limit: int = 100_000
     ) -> List[Dict[str, Any]]:
@@ -189,7 +205,7 @@ class Store:
             query = query.where(project.c.entity == entity)
         if project_name is not None:
             query = query.where(project.c.name == project_name)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [_as_dict(row._mapping) for row in connection.execute(query)]
 
     def runs_version(self, entity: str, project_name: str) -> str:
@@ -201,7 +217,7 @@ class Store:
             .order_by(run.c.id)
         )
         digest = hashlib.sha256()
-        with self._reading() as connection:
+        with self.reading() as connection:
             for row in connection.execute(query):
                 state = current_state(row._asdict())  # "crashed" comes with the time, without a write
                 digest.update(f"{row.id} {row.updated_at!r} {state}\n".encode())
@@ -222,21 +238,21 @@ class Store:
             .group_by(project.c.id, project.c.entity, project.c.name, project.c.created_at)
             .order_by(func.coalesce(func.max(run.c.heartbeat_at), project.c.created_at).desc())
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
     def delete_run(self, run_id: int) -> None:
-        """Forget a run, its lines and its files."""
-        with self._blob_lock:
-            with self._writing() as connection:
+        """Forget a run, its lines and its files; the artifacts that it made stay."""
+        with self.blob_lock:
+            with self.writing() as connection:
                 where = run_file.c.run_id == run_id
                 digests = set(connection.scalars(select(run_file.c.sha256).where(where)))
-                for table in (run_file, line_chunk, alert):
+                for table in (run_file, line_chunk, alert, artifact_use):
                     connection.execute(delete(table).where(table.c.run_id == run_id))
                 connection.execute(delete(run).where(run.c.id == run_id))
-                unused = _unused(connection, digests)
+                unused = unused_digests(connection, digests)
             for sha256 in unused:
-                self._blobs.remove(sha256)
+                self.blobs.remove(sha256)
         for forget in self.on_deleted:
             forget(run_id)
 
@@ -246,7 +262,7 @@ class Store:
 
     def rewind(self, key: RunKey, step: float) -> Dict[str, Any]:
         """Forget the history after `step`; the summary becomes what the remaining rows say."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             found = _one(connection, _LOCK_BY_KEY, **key._asdict())
             if found is None:
                 raise NotFound(f"There is no run {'/'.join(key)}")
@@ -269,7 +285,7 @@ class Store:
 
     def add_alert(self, key: RunKey, title: str, text: str, severity: str, wait_ms: Optional[float]) -> None:
         run_id = self.run(key)["id"]
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(
                 insert(alert).values(
                     run_id=run_id,
@@ -283,7 +299,7 @@ class Store:
 
     def alerts(self, run_id: int) -> List[Dict[str, Any]]:
         query = select(alert).where(alert.c.run_id == run_id).order_by(alert.c.id)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
     # -- lines --------------------------------------------------------------------------------------------
@@ -295,7 +311,7 @@ class Store:
             NotFound: there is no such run.
             UsageError: an offset is absurd.  Nothing was changed.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             found = _one(connection, _LOCK_BY_KEY, **key._asdict())
             if found is None:
                 raise NotFound(f"There is no run {'/'.join(key)}")
@@ -329,13 +345,13 @@ class Store:
         self, run_id: int, stream: str, start: int = 0, stop: Optional[int] = None
     ) -> Iterator[Tuple[int, List[str]]]:
         """(number of the first line, lines) for what is there of [start, stop)."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             yield from lines.read_lines(connection, run_id, stream, start, stop)
 
     # -- files --------------------------------------------------------------------------------------------
 
     def receive_file(self) -> Incoming:
-        return self._blobs.receive()
+        return self.blobs.receive()
 
     def put_file(self, run_id: int, path: str, incoming: Incoming) -> Blob:
         """Make received bytes the run's file `path`, whatever it was before.
@@ -345,25 +361,25 @@ class Store:
         """
         blob = incoming.finish()
         values = {"sha256": blob.sha256, "md5": blob.md5, "n_bytes": blob.n_bytes, "uploaded_at": time.time()}
-        with self._blob_lock:
-            with self._writing() as connection:
+        with self.blob_lock:
+            with self.writing() as connection:
                 if _one(connection, _LOCK_BY_ID, run_id=run_id) is None:
                     raise NotFound("The run of this file does not exist any more")
-                self._blobs.keep(incoming, blob)
+                self.blobs.keep(incoming, blob)
                 old = _one(connection, _FILE, of_run=run_id, of_path=path)
                 if old is None:
                     values.update(run_id=run_id, path=path, announced=False)
                     connection.execute(_ADD_FILE, values)
                 else:
                     connection.execute(_CHANGE_FILE, {"of_run": run_id, "of_path": path, **values})
-                unused = _unused(connection, {old.sha256} if old is not None else set())
+                unused = unused_digests(connection, {old.sha256} if old is not None else set())
             for sha256 in unused:
-                self._blobs.remove(sha256)
+                self.blobs.remove(sha256)
         return blob
 
     def files(self, run_id: int) -> List[Dict[str, Any]]:
         query = select(run_file).where(run_file.c.run_id == run_id).order_by(run_file.c.path)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 
     def open_file(self, run_id: int, path: str) -> Tuple[Dict[str, Any], BinaryIO]:
@@ -372,32 +388,32 @@ class Store:
         Raises:
             NotFound: the run has no such file, or its bytes are gone from our disk.
         """
-        with self._blob_lock:
-            with self._reading() as connection:
+        with self.blob_lock:
+            with self.reading() as connection:
                 row = _one(connection, _FILE, of_run=run_id, of_path=checked_file_path(path))
             if row is None:
                 raise NotFound(f"The run has no file {path!r}")
             try:
-                return dict(row._mapping), self._blobs.open(row.sha256)
+                return dict(row._mapping), self.blobs.open(row.sha256)
             except FileNotFoundError:
                 raise NotFound(f"The bytes of the file {path!r} are gone from the server's disk") from None
 
     def remove_unused_blobs(self) -> None:
         """Remove the bytes that a killed server had no time to remove.  Only for whoever holds the folder."""
         # Of a database that was moved here, or put in the place of another, we do not know what it lacks.
-        if not self._blobs.is_of(self.secret("instance")):
+        if not self.blobs.is_of(self.secret("instance")):
             return
-        with self._blob_lock:
-            with self._reading() as connection:
-                unused = _unused(connection, set(self._blobs.all()))
+        with self.blob_lock:
+            with self.reading() as connection:
+                unused = unused_digests(connection, set(self.blobs.all()))
             for sha256 in unused:
-                self._blobs.remove(sha256)
+                self.blobs.remove(sha256)
 
     # -- small things -------------------------------------------------------------------------------------
 
     def secret(self, name: str) -> str:
         """A random secret of this server, made when first asked for."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             found: Optional[str] = connection.scalar(select(meta.c.value).where(meta.c.key == name))
             if found is None:
                 found = secrets.token_hex(32)
@@ -405,24 +421,24 @@ class Store:
             return found
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
         with self._one_writer, self._engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
         with self._engine.connect() as connection:
             yield connection
 
     def _change_run(self, run_id: int, values: Mapping[str, Any]) -> None:
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(update(run).where(run.c.id == run_id).values(updated_at=time.time(), **values))
 
-    def _project_id(self, connection: Connection, entity: str, name: str) -> int:
+    def project_id(self, connection: Connection, entity: str, name: str) -> int:
         where = (project.c.entity == entity) & (project.c.name == name)
         found: Optional[int] = connection.scalar(select(project.c.id).where(where))
         if found is None:
-            found = _insert(connection, project, entity=entity, name=name, created_at=time.time())
+            found = insert_row(connection, project, entity=entity, name=name, created_at=time.time())
         return found
 
 
@@ -449,7 +465,7 @@ def _next_state(row: Row[Any], post: Post) -> Dict[str, Any]:
     return {"state": state, "exitcode": exitcode, "preempting": preempting, "stop_requested": False}
 
 
-def _insert(connection: Connection, table: Table, **values: Any) -> int:
+def insert_row(connection: Connection, table: Table, **values: Any) -> int:
     """Add a row and return the number it got."""
     made = connection.execute(insert(table).values(**values)).inserted_primary_key
     assert made is not None
@@ -460,12 +476,13 @@ def _one(connection: Connection, statement: Select[Any], **parameters: Any) -> O
     return connection.execute(statement, parameters).one_or_none()
 
 
-def _unused(connection: Connection, digests: Set[str]) -> Set[str]:
+def unused_digests(connection: Connection, digests: Set[str]) -> Set[str]:
     """Those of the digests that no file has."""
     unused = set(digests)
     for part in _in_parts(sorted(digests)):
-        in_use = select(run_file.c.sha256).where(run_file.c.sha256.in_(part)).distinct()
-        unused.difference_update(connection.scalars(in_use))
+        for table in (run_file, artifact_file, artifact_manifest, artifact_part):
+            in_use = select(table.c.sha256).where(table.c.sha256.in_(part)).distinct()
+            unused.difference_update(connection.scalars(in_use))
     return unused
 
 

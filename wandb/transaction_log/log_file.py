@@ -104,6 +104,34 @@ class PlainFile:
         return os.pread(self._file.fileno(), n_bytes, offset)
 
 
+class BrieflyOpened:
+    """A log that is opened for each look at it: for who reads hundreds at once and has few descriptors."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        """See whether it can be opened.  Raises as `open_log`."""
+        self.path = path
+        open_log(path).close()
+
+    def close(self) -> None:
+        """There is nothing to be closed."""
+
+    def size(self) -> int:
+        """Return how many bytes there are now."""
+        return size(self.path)
+
+    def stamp(self) -> Tuple[int, int]:
+        """Return size and time of change: if they stay the same, nobody has written."""
+        with open_log(self.path) as log:
+            return log.stamp()
+
+    def read_at(self, offset: int, n_bytes: int) -> bytes:
+        """Return up to `n_bytes` of the log from `offset` on; fewer than that only at the end of it."""
+        with open_log(self.path) as log:
+            return log.read_at(offset, n_bytes)
+
+
 LogFile = Union[PlainFile, "CompressedFile"]
 
 

@@ -17,7 +17,7 @@ from typing import Iterator, Optional, Type
 
 from wandb.errors import BadFileHeader, LogError
 from wandb.transaction_log.format import BLOCK_BYTES
-from wandb.transaction_log.log_file import open_log
+from wandb.transaction_log.log_file import BrieflyOpened, open_log
 from wandb.transaction_log.parser import NEED_DATA, Event, Lost, Parser, Record
 
 PIECE_BYTES = 256 * 1024  # measured: larger pieces leave the CPU cache and are slower
@@ -38,8 +38,12 @@ class Reader:
 
     __slots__ = ("path", "at_end", "tail_bytes", "_file", "_parser", "_seen")
 
-    def __init__(self, path: str | os.PathLike[str], offset: int = 0) -> None:
+    def __init__(self, path: str | os.PathLike[str], offset: int = 0, *, keeps_open: bool = True) -> None:
         """Open the log at `path`, to read from `offset` bytes on: 0, or the `end` of an event.
+
+        Args:
+            keeps_open: Whether the file stays open; else it is opened for each piece that is read, for runs
+                with more side logs than a process may have files.
 
         Raises:
             LogError: the file cannot be opened.
@@ -52,7 +56,7 @@ class Reader:
         self._parser = Parser(offset)
         self._seen = (0, 0)  # the file when `_parser` began: its size in bytes, and when it was changed
         try:
-            self._file = open_log(path)
+            self._file = open_log(path) if keeps_open else BrieflyOpened(self.path)
         except OSError as error:
             raise LogError(f"{self.path}: cannot be read: {error.strerror}") from error
 

@@ -7,8 +7,8 @@ stays, in `wandb-pack-state` beside the pack or where --state-dir says, for the 
 
 Rule 1: a run that went on when it was packed goes on: it is not called ended, however old the pack is.
 Rule 2: the segments of one run are in one share.
-Rule 3: given several packs, all of them are put together before anything is uploaded; of a run of which a
-        pack is missing nothing is.
+Rule 3: all packs of a run are put together before anything is uploaded: those that were given, and those
+        beside them that they build on.  Of a run of which a pack is missing nothing is uploaded.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Set
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
 from wandb.errors import Error, PackError, UsageError
-from wandb_sync.discover import Log
+import wandb_sync.temporary as temporary
+from wandb_sync.discover import Log, is_pack
 from wandb_sync.pack.manifest import Manifest, Run
 from wandb_sync.pack.stream import STDIN
 from wandb_sync.pack.unpack import failure, in_order, manifest_of, unpack
@@ -57,15 +58,19 @@ def sync_packs(packs: Sequence[str], state_dir: str, sync: Sync, emit: Emit, *, 
     """
     if STDIN in packs:
         raise UsageError("a pack from stdin cannot be synced", hint="unpack it, or save it as a file first")
-    packs = in_order(packs)
+    wanted = {_key(run) for path in packs for run in manifest_of(path).runs}
+    packs = with_those_before(packs)
     state_dir = state_dir or str(state_dir_of(packs[0], make=not dry_run))
-    manifests = {path: manifest_of(path) for path in packs}
+    manifests: Dict[str, Manifest] = {}
+    for path in packs:
+        manifest = manifest_of(path)
+        manifests[path] = manifest._replace(runs=tuple(run for run in manifest.runs if _key(run) in wanted))
     label = {run.directory: path for path in packs for run in manifests[path].runs}
     outcomes: List[Outcome] = []
     was_interrupted = False
     interrupt_code = Report([]).interrupt_code
     for share in shares(list(manifests.values()), _share_bytes()):
-        with _spool() as spool:
+        with temporary.directory(SPOOL_PREFIX) as spool:
             broken = _put_together(packs, spool, share)
             for directory, error in broken.items():
                 shutil.rmtree(spool / directory, ignore_errors=True)
@@ -82,6 +87,39 @@ def sync_packs(packs: Sequence[str], state_dir: str, sync: Sync, emit: Emit, *, 
         if was_interrupted:
             break
     return Report(outcomes, was_interrupted, interrupt_code)
+
+
+def with_those_before(packs: Sequence[str]) -> List[str]:
+    """Return packs, and those in the same directories that they build on, in order.
+
+    Raises:
+        PackError: One that was given is damaged or no pack.  Others that are do not count.
+    """
+    given = in_order(packs)
+    manifests = [manifest_of(path) for path in given]
+    there = {(run.directory, run.made_at_ns) for manifest in manifests for run in manifest.runs}
+    lacking = [run for manifest in manifests for run in manifest.runs if run.before_ns]
+    if all((run.directory, run.before_ns) in there for run in lacking):
+        return given
+    beside: Dict[Tuple[str, int], Tuple[str, Manifest]] = {}
+    known = {os.path.realpath(path) for path in given}
+    for parent in sorted({os.path.dirname(path) or "." for path in given}):
+        for path in sorted(os.path.join(parent, name) for name in os.listdir(parent) if is_pack(name)):
+            if os.path.realpath(path) in known:
+                continue
+            with contextlib.suppress(PackError):
+                manifest = manifest_of(path)
+                beside.update({(run.directory, run.made_at_ns): (path, manifest) for run in manifest.runs})
+    added: List[str] = []
+    while lacking:
+        run = lacking.pop()
+        before = (run.directory, run.before_ns)
+        if before in beside and before not in there:
+            path, manifest = beside[before]
+            added.append(path)
+            there |= {(other.directory, other.made_at_ns) for other in manifest.runs}
+            lacking += [other for other in manifest.runs if other.before_ns]
+    return in_order([*given, *added])
 
 
 def state_dir_of(pack: str, *, make: bool = False) -> Path:
@@ -108,7 +146,7 @@ def shares(manifests: Sequence[Manifest], most_bytes: int) -> List[Share]:
     newest: Dict[str, Run] = {}
     for manifest in manifests:
         for run in manifest.runs:
-            key = run.run if run.run[2] else ("", "", run.directory)
+            key = _key(run)
             n_bytes[key] = n_bytes.get(key, 0) + run.n_bytes
             directories.setdefault(key, set()).add(run.directory)
             newest[run.directory] = run
@@ -124,6 +162,11 @@ def shares(manifests: Sequence[Manifest], most_bytes: int) -> List[Share]:
             found[-1].directories.update(names)
             room -= n_bytes[key]
     return [share for share in found if share.directories]
+
+
+def _key(run: Run) -> Tuple[str, str, str]:
+    """Return what the directories of one run have in common."""
+    return run.run if run.run[2] else ("", "", run.directory)
 
 
 def _put_together(packs: Sequence[str], spool: Path, share: Share) -> Dict[str, Error]:
@@ -149,18 +192,6 @@ def _share_bytes() -> int:
     except OSError:
         return LEAST_SHARE_BYTES
     return max(LEAST_SHARE_BYTES, space.f_bavail * space.f_frsize // 2)
-
-
-@contextlib.contextmanager
-def _spool() -> Iterator[Path]:
-    """Yield a temporary directory; what killed syncers of this machine have left of theirs goes."""
-    parent = Path(tempfile.gettempdir())
-    for left in parent.glob(SPOOL_PREFIX + "*"):
-        match = re.match(re.escape(SPOOL_PREFIX) + r"(\d+)-", left.name)
-        if match and not os.path.exists(f"/proc/{match[1]}") and os.path.exists("/proc/self"):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{SPOOL_PREFIX}{os.getpid()}-") as path:
-        yield Path(path).resolve()
 
 
 def _renamed(emit: Emit, spool: Path, label: Mapping[str, str]) -> Emit:

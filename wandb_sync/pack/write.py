@@ -34,11 +34,8 @@ from typing import (
     cast,
 )
 
-from google.protobuf.message import DecodeError
-
 from wandb.errors import BadPack, Error, PackError
 from wandb.processes import Life
-from wandb.proto.record_pb2 import Record as RecordMessage
 from wandb.proto.record_pb2 import RunRecord
 from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.log_file import plain_name
@@ -67,6 +64,7 @@ from wandb_sync.pack.manifest import (
 )
 from wandb_sync.pack.memory import Kept, KeptLog, Memory
 from wandb_sync.pack.stream import DEFAULT_LEVEL, PackWriter
+from wandb_sync.record_kind import is_end
 from wandb_sync.segments import run_record
 
 RACY_NS = 2 * 10**9  # a file that changed so shortly before it was packed may have changed again, unseen
@@ -422,12 +420,6 @@ def _end_of(
             if isinstance(event, Record):
                 last.append(event.payload)
         end = max(reader.position, kept.end if kept is not None else 0)
-    if any(map(_is_exit, last)) or writer_life(run) is Life.DEAD:
+    if any(map(is_end, last)) or writer_life(run) is Life.DEAD:
         return max(end, os.stat(log).st_size), False
     return end, not has_ended(log, run, assume_dead_after_s, time.time())
-
-
-def _is_exit(payload: bytes) -> bool:
-    with contextlib.suppress(DecodeError):
-        return RecordMessage.FromString(payload).HasField("exit")
-    return False

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from email.utils import parsedate_to_datetime
-from typing import Any, Mapping, NamedTuple, Optional, Protocol, Union
+from typing import IO, Any, Mapping, NamedTuple, Optional, Protocol, Union
 
 from wandb.errors import AuthenticationError, CommError, RejectedError, TransientError
 
@@ -21,11 +21,25 @@ UPLOAD = "upload"  # the operation of a PUT to a URL that the server has given; 
 
 
 class FileBody(NamedTuple):
-    """A body that is read from a file, or from a part of it, when it is sent."""
+    """A body that is read from a file, or from a part of it, when it is sent.
 
-    path: str
+    Attributes:
+        path: The file's name; or the descriptor of one that has none, for one request at a time.
+    """
+
+    path: Union[str, int]
     n_bytes: int
     offset: int = 0
+
+    def open(self) -> IO[bytes]:
+        """Return the file, read from where the body begins.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        file = open(self.path, "rb", closefd=isinstance(self.path, str))
+        file.seek(self.offset)
+        return file
 
 
 class Request(NamedTuple):

@@ -114,8 +114,7 @@ class HttpTransport:
                     body = _Limited(io.BytesIO(body), len(body), _NEVER, self._pace)
             else:
                 try:
-                    file = opened.enter_context(open(request.body.path, "rb"))
-                    file.seek(request.body.offset)
+                    file = opened.enter_context(request.body.open())
                 except OSError as error:
                     raise RejectedError(
                         f"{request.operation}: cannot read the file: {error.strerror}"

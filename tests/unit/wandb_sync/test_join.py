@@ -14,7 +14,8 @@ from wandb.transaction_log.parser import Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.writer import Writer
 from wandb.proto.record_pb2 import Record as Message
-from wandb_sync.join import Part, field_of, join
+from wandb_sync.join import Part, join
+from wandb_sync.record_kind import kind_of
 
 
 def row(at: float, **values: Any) -> bytes:
@@ -99,7 +100,7 @@ def test_damage_is_handed_on(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=40))
 def test_any_bytes_have_a_kind_or_none(payload: bytes) -> None:
-    assert field_of(payload) >= 0
+    assert kind_of(payload) >= 0
 
 
 def test_the_kind_of_each_of_our_records_is_seen() -> None:
@@ -113,4 +114,4 @@ def test_the_kind_of_each_of_our_records_is_seen() -> None:
     }
     for name, body in bodies.items():
         number = Message.DESCRIPTOR.fields_by_name[name].number
-        assert field_of(body) == number and field_of(records.numbered(300, body)) == number
+        assert kind_of(body) == number and kind_of(records.numbered(300, body)) == number

@@ -200,7 +200,9 @@ def test_a_note_of_the_recorder_says_what_reading_everything_says(tmp_path: Path
     read = wandb_sync.read("long")
     facts, all_of_it = read.facts, whole(path)
     assert facts.summary == all_of_it.summary
-    assert 0 < facts.runtime_s == pytest.approx(all_of_it.runtime_s, abs=1)
+    assert (
+        0 < facts.runtime_s == pytest.approx(all_of_it.runtime_s, abs=30)
+    )  # whole seconds, and said a moment apart
     assert facts.config == all_of_it.config == {"a": 1, "late": {"b": 2}}
     assert (facts.n_rows, facts.last_step) == (all_of_it.n_rows, all_of_it.last_step) == (4000, 3999)
     assert list(facts.run.tags) == ["t"] and read.state == CRASHED and facts.exit_code == 3

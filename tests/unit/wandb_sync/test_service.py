@@ -20,7 +20,7 @@ from wandb.errors import UsageError
 from wandb.internal.environment import writer_identity
 from wandb.proto import record_pb2 as pb
 from wandb.transaction_log.reader import read_records
-from wandb_sync import batching, run_sync, segments, visits, watch as watch_module
+from wandb_sync import batching, printed, receipts, run_sync, segments, visits, watch as watch_module
 from wandb_sync.checkpoint import Destination
 from wandb_sync.lease import Lease
 from wandb.processes import ProcessId
@@ -84,7 +84,7 @@ def test_a_whole_run_arrives_and_the_receipt_says_so(server: SimulatedServer, tm
             "wandb-summary.json",
         ]
     )
-    (receipt,) = run_sync.read_receipts(log.path.with_name(log.path.name + ".receipt")).values()
+    (receipt,) = receipts.read_receipts(log.path.with_name(log.path.name + ".receipt")).values()
     assert receipt["n_lines"]["wandb-history.jsonl"] == 40
     assert receipt["log"]["file_n_bytes"] == log.path.stat().st_size
     assert log.path.with_name(log.path.name + ".synced").read_bytes() == b""
@@ -308,7 +308,7 @@ def test_a_record_that_cannot_be_used_costs_itself_only(
     def refuse(self: Any, stream: int, text: str, at_us: int) -> None:
         raise OverflowError("an odd value")
 
-    monkeypatch.setattr(run_sync.Console, "write", refuse)
+    monkeypatch.setattr(printed.Console, "write", refuse)
     log = LogBuilder(tmp_path).rows(1).output("x\n").rows(1).exit(0)
     (outcome,) = sync(server, log.directory).outcomes
     assert outcome.status is Status.INCOMPLETE and "1 records could not be understood" in outcome.reason

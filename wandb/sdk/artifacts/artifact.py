@@ -14,7 +14,9 @@ Rule 3: what only a server knows (version, id, aliases ...) raises ArtifactNotLo
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
@@ -56,6 +58,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 PENDING, COMMITTED, DELETED = "PENDING", "COMMITTED", "DELETED"
 POLICIES = ("mutable", "immutable")
 CLIENT_ID_LENGTH = 128  # random letters and digits, as wandb has them
+_MEDIA_END = re.compile(r"\.[-\w]+\.json$")  # of the name of a file that stands for media
 TTL_INHERITED, TTL_DISABLED = -1, -2  # what stands for these in the record, and on the wire
 
 
@@ -126,6 +129,7 @@ class Artifact:
         self._is_recorded = False
         self._state = PENDING
         self._added_paths: Dict[str, ArtifactManifestEntry] = {}
+        self._artifact_media: Any = None
         self._added_objects: Dict[int, Tuple[Any, ArtifactManifestEntry]] = {}
         self._new_files: Set[str] = set()
 
@@ -395,39 +399,18 @@ class Artifact:
 
     @_draft_only
     def add(self, obj: Any, name: StrPath, overwrite: bool = False) -> ArtifactManifestEntry:
-        """Add a table, a picture or another value of `wandb.data_types`, with all that is in it.
+        """Add media or a table, with all files that they consist of.
 
         Args:
-            obj: A Table, JoinedTable, PartitionedTable, Image, ImageMask, BoundingBoxes2D, Classes, Audio,
-                Video, Html, Object3D of points, Molecule or Bokeh.
-            name: Its name in the artifact; its type is added to that: `answers` is `answers.table.json`.
-            overwrite: Replace what has this name; else that stays.
-
-        Returns:
-            The entry of the JSON file that stands for it.
+            obj: A value of `wandb.data_types`.
+            name: Its name in the artifact; the end that says its type may be left out.
+            overwrite: Replace what is there of that name; else that stays as it is.
 
         Raises:
             ArtifactFinalizedError: The artifact has been logged.
-            ValidationError: It is nothing of that, cannot be stored, or the name is none.
+            ValidationError: The value cannot stand in an artifact, or the name is none.
         """
-        from wandb.data_types.artifact_media import ArtifactMedia
-
-        return ArtifactMedia(self).add(obj, checks.logical_path(name), overwrite)
-
-    def get(self, name: StrPath) -> Any:
-        """Return the value that was added under a name; None if there is none.
-
-        Raises:
-            ArtifactNotLoggedError: The artifact has not been logged.
-            Error: Its files cannot be had, or are none.
-        """
-        from wandb.data_types.artifact_media import ArtifactMedia
-
-        self._require_content("get")
-        return ArtifactMedia(self).get(checks.logical_path(name))
-
-    def __getitem__(self, name: str) -> Any:
-        return self.get(name)
+        return self._media().add(obj, checks.logical_path(name), overwrite)  # type: ignore[no-any-return]
 
     def __setitem__(self, name: str, item: Any) -> None:
         self.add(item, name)
@@ -455,6 +438,78 @@ class Artifact:
         """Return the name that a file of the user's has in the artifact; None if it was not added."""
         entry = self._added_paths.get(os.fspath(local_path))
         return None if entry is None else entry.path
+
+    def get_entry(self, name: StrPath) -> ArtifactManifestEntry:
+        """Return an entry by its name, or by the name that media were added under.
+
+        Raises:
+            ArtifactNotLoggedError: The artifact has not been logged.
+            KeyError: There is none.
+        """
+        self._require_content("get_entry")
+        path = checks.logical_path(name)
+        entry = self.manifest.entries.get(path) or self._media_entry(path)
+        if entry is None:
+            raise KeyError(f"Path not contained in artifact: {path}")
+        entry._parent_artifact = self
+        return entry
+
+    def get_path(self, name: StrPath) -> ArtifactManifestEntry:
+        """Return `get_entry(name)`, as in older scripts."""
+        return self.get_entry(name)
+
+    def get(self, name: str) -> Any:
+        """Return the media or the table that was added under a name; None if there is none.
+
+        Raises:
+            ArtifactNotLoggedError: The artifact has not been logged.
+        """
+        self._require_content("get")
+        return self._media().get(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+    # ---- for media in artifacts
+
+    def _media(self) -> Any:
+        """Return what turns media into files of this artifact, and back; loaded when there are some."""
+        if self._artifact_media is None:
+            module = importlib.import_module("wandb.data_types.artifact_media")
+            self._artifact_media = module.ArtifactMedia(self)
+        return self._artifact_media
+
+    def _media_entry(self, name: str) -> Optional[ArtifactManifestEntry]:
+        """Return the entry of media that were added under a name."""
+        candidates = self.manifest.entries.items()
+        return next((entry for path, entry in candidates if _MEDIA_END.sub("", path) == name), None)
+
+    def _add_content(self, content: bytes, name: str, overwrite: bool = False) -> ArtifactManifestEntry:
+        """Add a file of these bytes.
+
+        Raises:
+            ValidationError: The name is none, or is taken.
+            OSError: It could not be written.
+        """
+        path = staging.new_path()
+        with open(path, "xb") as file:
+            file.write(content)
+        entry = self._staged(path, checks.entry_path(name), skip_cache=False)
+        return self._added(path, entry, overwrite)
+
+    def _refer(
+        self, address: str, entry: ArtifactManifestEntry, name: str, overwrite: bool = False
+    ) -> ArtifactManifestEntry:
+        """Add a reference to an entry of another artifact."""
+        found = ArtifactManifestEntry(name, entry.digest, ref=address, size=0)
+        self.manifest.add_entry(found, overwrite)
+        return found
+
+    def _digest_of(self, content: bytes) -> str:
+        """Return the digest of bytes, in hexadecimal digits."""
+        hashed = new_hash(self._algorithm)
+        hashed.update(content)
+        return str(hashed.hexdigest())
 
     # ---- inside
 
@@ -508,35 +563,6 @@ class Artifact:
         entry = self._new_entry(name, digest, os.path.getsize(path), path, skip_cache)
         entry.hold = STAGED
         return entry
-
-    def _add_content(self, content: bytes, name: str, overwrite: bool = False) -> ArtifactManifestEntry:
-        """Add a file that holds this.
-
-        Raises:
-            ValidationError: The name is none, or is taken.
-            OSError: It cannot be written.
-        """
-        name = checks.entry_path(name)
-        path = staging.new_path()
-        try:
-            with open(path, "xb") as file:
-                file.write(content)
-        except BaseException:
-            remove(path)
-            raise
-        return self._added(path, self._staged(path, name, skip_cache=False), overwrite)
-
-    def _digest_of(self, content: bytes) -> str:
-        """Return the digest of a content, in hexadecimal digits."""
-        hashed = new_hash(self._algorithm)
-        hashed.update(content)
-        return str(hashed.hexdigest())
-
-    def _refer(self, address: str, entry: ArtifactManifestEntry, name: str) -> ArtifactManifestEntry:
-        """Add a reference to an entry of another artifact."""
-        found = ArtifactManifestEntry(checks.entry_path(name), entry.digest, ref=address, size=0)
-        self.manifest.add_entry(found)
-        return found
 
     def _new_entry(
         self, name: str, digest: str, size: int, path: str, skip_cache: bool

@@ -33,6 +33,7 @@ WITH_PRESENCE = {
 # The kinds of records that wandb/interface writes.
 WRITTEN = [
     "AlertRecord",
+    "ArtifactRecord",
     "ConfigRecord",
     "EnvironmentRecord",
     "FilesRecord",
@@ -48,6 +49,7 @@ WRITTEN = [
     "StatsRecord",
     "SummaryRecord",
     "TelemetryRecord",
+    "UseArtifactRecord",
 ]
 
 

@@ -416,6 +416,18 @@ def test_console_output_is_recorded_and_still_printed(capsys) -> None:
     assert LogView(run.sync_dir).console() == "hello from the run\n"
 
 
+def test_rows_whose_step_goes_back_are_told_once_and_counted_at_the_end() -> None:
+    code = (
+        "import sys, wandb\n"
+        "with wandb.init(mode='offline', settings={'x_disable_stats': True}) as run:\n"
+        "    for step in range(500): run.log({'a': 1}, step=step)\n"
+        "    for step in range(100, 499): run.log({'a': 1}, step=step)\n"
+    )
+    told = [line for line in run_python(code).stderr.splitlines() if "WARNING" in line]
+    assert len(told) == 2, told
+    assert "Tried to log to step 100 " in told[0] and "399 rows" in told[1]
+
+
 @pytest.mark.parametrize("console", ["wrap", "redirect"])
 def test_what_wandb_itself_prints_is_not_in_the_console_of_the_run(console) -> None:
     code = (

@@ -3,11 +3,18 @@
     Error
     |-- UsageError                 the caller can fix the call; raised at once, in the caller's thread
     |   |-- ValidationError        a value that cannot become a record; names the key and the reason
-    |   |   `-- MediaFileError     a file that a picture, sound ... is to be made of is not there
+    |   |   |-- MediaFileError     a file that a picture, sound ... is to be made of is not there
+    |   |   `-- UnreadableFileError  a file of an artifact cannot be read, or changes meanwhile
     |   |-- MissingLibraryError    this value needs a library that is not installed
     |   |-- ConfigError            a change of a config value that was not allowed
+    |   |-- ArtifactStatusError    what was asked of an artifact is not possible now
+    |   |   |-- ArtifactNotLoggedError   only a server knows it
+    |   |   `-- ArtifactFinalizedError   a logged artifact does not change
     |   |-- RunFinishedError       a call on a run that is finished
-    |   `-- NeedsServerError       this call has no offline answer
+    |   |-- NeedsServerError       this call has no offline answer
+    |   `-- UnsupportedError       a part of wandb that wandb-ng does not have
+    |-- WaitTimeoutError           what was waited for has not happened in time
+    |-- WandbCoreNotAvailableError never raised: there is no wandb-core here; scripts catch it
     |-- LogError                   a transaction log cannot be read or written
     |   |-- BadFileHeader          not a .wandb log, or a version that we do not read
     |   |-- RecordTooLarge         nothing was written
@@ -27,15 +34,16 @@
         |-- CheckpointUnreadable   the checkpoint file is damaged or of a newer version
         `-- LeaseHeld              another syncer works on this run
 
-`Error`, `UsageError`, `CommError` and `AuthenticationError` carry the names that users of wandb
-catch.  Not errors: a torn tail of a log (more may come) and damage inside it (counted, reported).
+`Error`, `UsageError`, `UnsupportedError`, `CommError` and `AuthenticationError` carry the names that users of
+wandb catch, and take the arguments that wandb's take; `wandb.errors.errors` and `wandb.errors.term` are where
+wandb has them.  Not errors: a torn tail of a log (more may come) and damage inside it (counted, reported).
 
 Rule: a message says what happened and where; `hint` says what to do about it.
 """
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Dict, Optional
 
 
 class Error(Exception):
@@ -43,15 +51,19 @@ class Error(Exception):
 
     Attributes:
         message: What happened, and where.
+        context: What whoever raised it knows beside; empty in ours.
         hint: What to do about it; None where the message says it all.
         exit_code: What the command line exits with when this error ends it.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str = "", *, hint: Optional[str] = None) -> None:
+    def __init__(
+        self, message: str = "", context: Optional[Dict[str, Any]] = None, *, hint: Optional[str] = None
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.context = context or {}
         self.hint = hint
 
     def __str__(self) -> str:
@@ -130,6 +142,14 @@ class NeedsServerError(UsageError):
     """The call needs a server's answer and there is none offline."""
 
 
+class UnsupportedError(UsageError):
+    """wandb has this, and wandb-ng does not."""
+
+
+class WandbCoreNotAvailableError(Error):
+    """wandb's own binary is missing.  Never raised, for there is none here; scripts name it to catch it."""
+
+
 class WaitTimeoutError(Error):
     """What was waited for has not happened in time; it may happen yet."""
 
@@ -155,7 +175,15 @@ class LogWriteError(LogError):
 
 
 class CommError(Error):
-    """A server did not do what was asked of it."""
+    """A server did not do what was asked of it.
+
+    Attributes:
+        exc: The error that is behind it, if there is one.
+    """
+
+    def __init__(self, msg: str = "", exc: Optional[Exception] = None, *, hint: Optional[str] = None) -> None:
+        super().__init__(msg, hint=hint)
+        self.exc = exc
 
 
 class TransientError(CommError):
@@ -169,13 +197,14 @@ class TransientError(CommError):
 
     def __init__(
         self,
-        message: str = "",
+        msg: str = "",
+        exc: Optional[Exception] = None,
         *,
         retry_after_s: Optional[float] = None,
         status: Optional[int] = None,
         hint: Optional[str] = None,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(msg, exc, hint=hint)
         self.retry_after_s = retry_after_s
         self.status = status
 
@@ -195,8 +224,10 @@ class RejectedError(CommError):
 
     exit_code = 7
 
-    def __init__(self, message: str = "", *, status: int = 0, hint: Optional[str] = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, msg: str = "", exc: Optional[Exception] = None, *, status: int = 0, hint: Optional[str] = None
+    ) -> None:
+        super().__init__(msg, exc, hint=hint)
         self.status = status
 
 

@@ -1,0 +1,3 @@
+"""Where wandb has it; ours is in `wandb.data_types.image_labels`."""
+
+from wandb.data_types.image_labels import Classes as Classes

@@ -1,0 +1,3 @@
+"""Where wandb has `ConfigError`."""
+
+from wandb.errors import ConfigError as ConfigError

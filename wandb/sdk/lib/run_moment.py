@@ -1,0 +1,3 @@
+"""Where wandb has `RunMoment`."""
+
+from wandb.sdk.wandb_settings import RunMoment as RunMoment
