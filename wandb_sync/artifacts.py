@@ -50,6 +50,7 @@ import wandb_sync.artifact_protocol as protocol
 from wandb_sync.artifact_protocol import FileToSend, Version
 from wandb_sync.noted import Noted
 from wandb_sync.protocol import Bucket, upload
+from wandb_sync.record_kind import kind_of
 from wandb_sync.transport.base import FileBody, Request, Transport
 
 FILES_PER_REQUEST = 25  # as the real client asks
@@ -199,6 +200,38 @@ def find_file(entry: Entry, run_directory: Path) -> Path:
         raise Failed(f"its file {entry.path} has changed: it has {sizes[0]} bytes, not {entry.size}")
     where = entry.local_path or run_directory / entry.place
     raise Failed(f"its file {entry.path} is gone: there is no {where}")
+
+
+def entries_in(log: Path) -> Iterator[Entry]:
+    """Yield the files, without references, of all artifacts that a log makes.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    with Reader(log) as reader:
+        for event in reader.events():
+            if isinstance(event, LogRecord) and kind_of(event.payload) == Record.ARTIFACT_FIELD_NUMBER:
+                with contextlib.suppress(DecodeError, Failed):
+                    for entry in entries_of(Record.FromString(event.payload).artifact.manifest, log.parent):
+                        if not entry.ref:
+                            yield entry
+
+
+def files_outside(log: Path) -> Dict[str, Path]:
+    """Return files of a log's artifacts that are not in its run directory, by the place that they have there.
+
+    The real client keeps all of them elsewhere.  What is gone, or has another size, is left out.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    outside: Dict[str, Path] = {}
+    for entry in entries_in(log):
+        with contextlib.suppress(Failed):
+            path = find_file(entry, log.parent)
+            if entry.place not in outside and log.parent not in path.parents:
+                outside[entry.place] = path
+    return outside
 
 
 def _inside(path: str, run_directory: Path) -> Optional[Path]:

@@ -19,6 +19,8 @@ from log_builder import LogBuilder
 
 import wandb_sync
 from wandb_sync.outcomes import Outcome, Status
+from wandb_sync.pack.unpack import unpack
+from wandb_sync.pack.write import PackOptions, pack
 
 SYNC = """
 import sys
@@ -241,3 +243,19 @@ def test_several_destinations_have_each_their_own_state(mock_server: TestServer,
         assert sync(mock_server, log.directory, project=project).status is Status.SYNCED
     one, two = (artifacts_of(mock_server, "local", project) for project in ("one", "two"))
     assert one == two and len(one) == 3
+
+
+def test_a_pack_carries_the_files_that_lie_elsewhere(mock_server: TestServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path / "here").artifact(
+        "data", {"x": b"bytes", "y": b"more"}, outside=tmp_path / "staging"
+    )
+    log.exit(0).close()
+    parts = pack([str(log.directory)], str(tmp_path / "one.tar.zst")).parts
+    again = pack([str(log.directory)], str(tmp_path / "two.tar.zst"), PackOptions(incremental=True))
+    assert again.parts == []
+    shutil.rmtree(tmp_path / "staging")
+    shutil.rmtree(tmp_path / "here")
+    assert sync(mock_server, Path(parts[0]), project="packed").status is Status.SYNCED
+    unpack(parts, tmp_path / "there")
+    assert sync(mock_server, tmp_path / "there", project="unpacked").status is Status.SYNCED
+    assert artifacts_of(mock_server, "local", "packed") == artifacts_of(mock_server, "local", "unpacked")

@@ -1294,6 +1294,7 @@ class Run:
                 self._backend,
                 self._guard.handle,
                 self._settings.durability == "record",
+                self.mode,
             )
         return self._artifacts
 
