@@ -14,6 +14,7 @@ from typing import Any, List
 
 import pytest
 from artifact_state import artifacts_of, n_pending, versions_of
+from conftest import wandb_command
 from fault_proxy import FaultProxy
 from fixtures_server import ServerProcess, TestServer
 from log_builder import LogBuilder
@@ -294,3 +295,13 @@ def test_a_server_that_is_killed_keeps_what_it_has_acknowledged(
     assert again.status is Status.SYNCED
     assert versions_of(live_mock_server, "local", "p")["data"] == ["v0", "v1", "v2"]
     assert artifacts_of(live_mock_server, "local", "p")["data"]["versions"]["v2"]["aliases"] == ["latest"]
+
+
+def test_show_lists_artifacts_and_what_is_the_matter_with_them(tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).artifact("bad", {"x": b"bytes"}, outside=tmp_path / "staging")
+    log.artifact("good", {"y": b"other"}, refs={"r": "https://example.org"}).row(loss=1).exit(0).close()
+    shutil.rmtree(tmp_path / "staging")
+    told = json.loads(wandb_command("show", log.directory, "--json").stdout)["artifacts"]
+    assert [(one["name"], one["n_files"], one["n_bytes"]) for one in told] == [("bad", 1, 5), ("good", 1, 5)]
+    assert "its file x is gone" in told[0]["trouble"] and not told[1]["trouble"]
+    assert "good (dataset): 1 files, 5 B" in wandb_command("show", log.directory).stdout
