@@ -152,6 +152,16 @@ def mark_preempting() -> None:
     require("wandb.mark_preempting()").mark_preempting()
 
 
+def watch(models: Any, *args: Any, **options: Any) -> Any:
+    """Record histograms of a PyTorch model; see `wandb.Run.watch`."""
+    return require("wandb.watch()").watch(models, *args, **options)
+
+
+def unwatch(models: Any = None) -> None:
+    """Stop what `watch` began; see `wandb.Run.unwatch`."""
+    require("wandb.unwatch()").unwatch(models)
+
+
 def pin_config_keys(keys: Sequence[str] = ()) -> None:
     """Have keys of the current run's config shown at the top of its page; see `wandb.Run.pin_config_keys`."""
     require("wandb.pin_config_keys()").pin_config_keys(keys)

@@ -58,11 +58,15 @@ from wandb.sdk.wandb_history import History
 from wandb.sdk.wandb_metric import Metric, parse_definition
 from wandb.sdk.wandb_settings import check
 from wandb.sdk.wandb_summary import Summary
-from wandb.term import termlog, termwarn
+from wandb.term import shows_info, termlog, termwarn
 
 if TYPE_CHECKING:
+    from wandb.framework.pytorch.layers import TorchGraph
+    from wandb.framework.pytorch.watcher import Watcher
+    from wandb.jupyter import Notebook
     from wandb.live_file import News
     from wandb.sdk.artifacts.artifact import Artifact
+    from wandb.sdk.event_watch import EventWatch
     from wandb.sdk.online import Online
     from wandb.sdk.wandb_artifacts import RunArtifacts
     from wandb.sdk.wandb_media import RowMedia
@@ -230,14 +234,21 @@ class Run:
             store=None if directory is None else self._store_in_summary,
         )
         self._log: Callable[..., None] = self._history.log  # until the run is closed
-        self._config = Config(warn=termwarn, failed=self._guard.handle)
+        self._config = Config(
+            warn=termwarn,
+            failed=self._guard.handle,
+            allow_val_change=bool(settings.allow_val_change or settings._jupyter),
+        )
         self._observers: Optional[Observers] = None
         self._exit_hooks: Optional[ExitHooks] = None
         self._closed = ""
         self._exit_code: Optional[int] = None
         self._online: Optional[Online] = None
+        self._event_watch: Optional[EventWatch] = None
+        self._notebook: Optional[Notebook] = None
         self._url = ""
         self._files = files
+        self._watcher: Optional[Watcher] = None
 
     # ---- recording
 
@@ -293,7 +304,7 @@ class Run:
         Raises:
             Error: An argument has no meaning.
         """
-        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal)
+        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal, overwrite)
         if self._closed:
             self._refuse("define_metric")
         self._used("metric")
@@ -320,6 +331,54 @@ class Run:
         except (TypeError, ValueError):
             raise ValidationError("alert: wait_duration", f"{wait_duration!r} is no number") from None
         self._append("alert", records.alert(str(title), str(text), name, int(seconds * 1000)))
+
+    @guarded("watch", default=[])
+    def watch(
+        self,
+        models: Any,
+        criterion: Any = None,
+        log: Optional[str] = "gradients",
+        log_freq: int = 1000,
+        idx: Optional[int] = None,
+        log_graph: bool = False,
+    ) -> List[TorchGraph]:
+        """Record histograms of a PyTorch model while it trains, and its layers.
+
+        They are parts of the row that the next `log()` ends: `gradients/<parameter>` and
+        `parameters/<parameter>`; of the second model and those after it, `gradients/graph_1<parameter>`.
+
+        Args:
+            models: A torch.nn.Module, or several in a list.
+            criterion: Kept with the graph.
+            log: "gradients", "parameters", "all", or None.
+            log_freq: Record every so many backward passes (gradients) or forward passes (parameters).
+            idx: The number of the first model.  Default: how many this run watches already.
+            log_graph: Put the layers into the summary, as `graph_0`, once they have run.
+
+        Returns:
+            The graphs, which fill when the models run.
+
+        Raises:
+            TypeError: A model is none.
+            ValueError: An argument has no meaning, or the model's keys are recorded already.
+            MissingLibraryError: torch is not installed.
+        """
+        if self._closed:
+            self._refuse("watch")
+        if self.disabled:
+            return []
+        if self._watcher is None:
+            from wandb.framework.pytorch.watcher import Watcher
+
+            self._watcher = Watcher(partial(self.log, commit=False), self._summary, self._guard.handle)
+        self._used("watch")
+        return self._watcher.watch(models, criterion, log, log_freq, idx, log_graph)
+
+    @guarded("unwatch")
+    def unwatch(self, models: Any = None) -> None:
+        """Stop what `watch` began, for a model, several in a list, or all; the end of the run does, too."""
+        if self._watcher is not None:
+            self._watcher.unwatch(models)
 
     @guarded("mark_preempting")
     def mark_preempting(self) -> None:
@@ -658,6 +717,11 @@ class Run:
             code = self._exit_hooks.exit_code or 0  # sys.exit(n) is under way
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
+        self.unwatch()
+        if self._event_watch is not None:
+            self._guarded("finish", self._event_watch.finish)
+        if self._notebook is not None:
+            self._guarded("finish", self._notebook.finish)
         self._exit_code = code
         failure: Optional[LogWriteError] = None
         # Each step on its own: what one cannot do, the next still should.
@@ -909,6 +973,9 @@ class Run:
             raise AttributeError(f"Attribute {name} is not supported on Run object.")
         object.__setattr__(self, name, value)
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Dict[str, str]:
+        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+
     def __copy__(self) -> Run:
         return self
 
@@ -932,6 +999,17 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
+
+    # ---- for other libraries: Lightning, transformers
+
+    @property
+    def _attach_id(self) -> str:
+        return self.sync_dir  # wandb._attach in another process takes it
+
+    def _label(self, repo: Optional[str] = None, code: Optional[str] = None, **more: Any) -> None:
+        """Note which library's code the run belongs to, as libraries do themselves."""
+        labels = {"repo_string": repo, "code_string": code}
+        self._telemetry["label"] = {name: str(value) for name, value in labels.items() if value}
 
     # ---- for wandb.init
 
@@ -993,6 +1071,28 @@ class Run:
         identity.name = identity.name or news.name or None
         self._url = news.url
 
+    @guarded("tensorboard")
+    def _tensorboard_callback(self, logdir: str, save: bool = True, root_logdir: str = "") -> None:
+        """Record what is written into a directory of TensorBoard's; the name is the real client's."""
+        if self._closed or self._directory is None:
+            return
+        self._watched_events().add(os.fspath(logdir), root_logdir, save)
+
+    def _watched_events(self) -> EventWatch:
+        if self._event_watch is None:
+            from wandb.sdk.event_watch import EventWatch
+
+            self._event_watch = EventWatch(self)
+            self._log = self._event_watch.log
+        return self._event_watch
+
+    def _watch_notebook(self) -> None:
+        from wandb import jupyter
+
+        self._notebook = jupyter.Notebook(self._settings)
+        self._notebook.watch(self)
+        jupyter.display_if_magic_is_used(self)
+
     def _watch(self, observers: Observers) -> None:
         self._observers = observers
         self._guarded("init", observers.start)
@@ -1016,6 +1116,12 @@ class Run:
         self._is_side = True
         self._own_log = ""
         self._exit_hooks = self._observers = None
+        if self._event_watch is not None:
+            self._event_watch.forget()
+            self._event_watch = None
+        if self._notebook is not None:
+            self._notebook.forget()
+            self._notebook = None
         raises = self._settings.on_error == "raise"
         failed = None if raises else partial(self._guard.swallow, "log")
         self._backend = SideBackend(self._open_side, self._watch_side, failed)
@@ -1115,8 +1221,13 @@ class Run:
 
             assert self._files is not None
             files = MediaFiles(self._files, self._backend, self._note)
-            self._media = RowMedia(files, self._guard.handle)
+            log = partial(self._log_artifact, "log", name=None, type=None, aliases=None)
+            self._media = RowMedia(files, self.id, log, self._logged_before, self._guard.handle)
         return self._media
+
+    def _logged_before(self, key: str) -> Any:
+        """Return what earlier segments of the run have logged last under a key; None if there are none."""
+        return self._earlier.summary.tree.get(key) if self.resumed else None
 
     def _store_in_summary(self, values: Mapping[str, Any]) -> Dict[str, Any]:
         media = self._row_media()
@@ -1284,9 +1395,7 @@ class Run:
         shown = {k: v for k, v in self._summary_state.tree.items() if not k.startswith("_")}
         lines = [f"{k:>20} {v}"[:100] for k, v in shown.items() if isinstance(v, (int, float, str))]
         if lines:
-            termlog("Run summary:")
-            for line in lines[:MAX_SUMMARY_LINES]:
-                termlog(line)
+            _tell("Run summary:", *lines[:MAX_SUMMARY_LINES])
         n_late = self._history.late_rows_here
         if n_late:
             termwarn(
@@ -1297,8 +1406,18 @@ class Run:
             return
         if self._online is not None:
             return
-        termlog("You can sync this run to the cloud by running:")
-        termlog(f"wandb sync {path}")
+        _tell("You can sync this run to the cloud by running:", f"wandb sync {path}")
+
+
+def _tell(*lines: str) -> None:
+    """Print lines, or show them as HTML in a notebook."""
+    if "ipykernel" in sys.modules and shows_info():
+        from wandb import jupyter
+
+        if jupyter.show_lines(*lines):
+            return
+    for line in lines:
+        termlog(line)
 
 
 joined_runs: Dict[str, Run] = {}  # the runs of other processes that this one has joined, by their directory
