@@ -233,7 +233,9 @@ class History:
             size = 0
             if tree:
                 whole: Dict[Path, Any] = dict(tree.items())
-                whole.update(_step=max(self.step - 1, 0), _runtime=self.runtime_s(), _timestamp=time())
+                whole.update(_runtime=self.runtime_s(), _timestamp=time())
+                if self.step:
+                    whole["_step"] = self.step - 1
                 body = records.summary(whole, whole=True)
                 size = len(body)
                 self._append(body)
@@ -313,9 +315,9 @@ class History:
         self.late_rows_here += 1
         if self.late_rows_here == 1:  # there may be millions; how many is told at the end
             self._warn(
-                f"Tried to log to step {number} that is less than the current step {self.step}. Steps must be "
-                "monotonically increasing, so this data will be ignored (unless `wandb sync --step-policy` "
-                "says otherwise)."
+                f"Tried to log to step {number} that is less than the current step {self.step}. Steps must "
+                "be monotonically increasing, so this data will be ignored (unless `wandb sync "
+                "--step-policy` says otherwise)."
             )
 
     def _give_back(self, number: int) -> None:
