@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 from wandb.version import __version__
 
 if TYPE_CHECKING:
+    from wandb import apis as apis
     from wandb import data_types as data_types
     from wandb import env as env
     from wandb import errors as errors
     from wandb import plot as plot
     from wandb import sdk as sdk
+    from wandb import sdk as wandb_sdk
     from wandb import util as util
+    from wandb import wandb_agent as wandb_agent
+    from wandb import wandb_run as wandb_run
     from wandb.data_types.audio import Audio as Audio
     from wandb.data_types.figures import Plotly as Plotly
     from wandb.data_types.graph import Graph as Graph
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from wandb.sdk.active import mark_preempting as mark_preempting
     from wandb.sdk.active import pin_config_keys as pin_config_keys
     from wandb.sdk.active import save as save
+    from wandb.sdk import lib as wandb_lib
     from wandb.sdk import wandb_helper as helper
     from wandb.sdk.artifacts.artifact import Artifact as Artifact
     from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
