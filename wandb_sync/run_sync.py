@@ -35,12 +35,14 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
+from wandb.file_systems import may_hang
 from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem
 from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
+import wandb_sync.event_files as event_files
 import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
@@ -78,11 +80,14 @@ FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wand
 ARTIFACT_WAIT_S = 1.0  # how often it is looked what else there is to do while artifacts are on their way
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+LARGE_FILES_BYTES = 32 << 20  # of one run, of which not all workers of a watch may upload the like
 LITTLE_FILES, LITTLE_BYTES = 8, 1 << 18  # what is uploaded in one round, in no time
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
+SETTLED_HERE_AFTER_S = 2.0  # where all of them are processes of this host, and the disk is its own
+_LAST_EVENTS = "part of what was written for TensorBoard last"
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -159,6 +164,7 @@ class RunSync:
         others: Others = Others(),
         leases: Optional[List[Lease]] = None,
         batch: Optional[BatchSize] = None,
+        large_files: Optional[threading.Semaphore] = None,
         stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -171,6 +177,7 @@ class RunSync:
             others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
             batch: What is known of the size of posts.
+            large_files: How many runs may upload large files at a time; None: all.
             stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
@@ -193,6 +200,7 @@ class RunSync:
         self.is_behind = False
         self._stamp: Tuple[int, ...] = ()  # of the log, when it was last visited
         self._batch = batch or BatchSize()
+        self._large_files = large_files
         self._bundles: Dict[str, Bundle] = {}  # by log
         self._reset()
 
@@ -517,7 +525,27 @@ class RunSync:
         if not ended:
             self._follow(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
-        return self._finish(session, reader)
+        if session.exit_code is None and self._add_last_events(session):
+            return self._visit(until_s)  # there is a side log that was not there before
+        with self._turn_for_files(session, final=True) as is_our_turn:
+            if is_our_turn:
+                return self._finish(session, reader)
+        self._push(session)
+        return self._outcome(session, Status.RUNNING, "its files wait for those of other runs")
+
+    def _add_last_events(self, session: Session) -> bool:
+        """Add what a killed program has written for TensorBoard and not recorded; False if that is nothing.
+
+        Not if a later segment has places for its lines already, and not while the program may be alive.
+        """
+        run = session.run
+        if run is None or self.options.dry_run or self.others.after or writer_life(run) is Life.ALIVE:
+            return False
+        try:
+            return event_files.complete(self.log.path, run, zero_s(run))
+        except SyncError:  # a directory that cannot be written to must not keep the rest back
+            session.not_uploaded[_LAST_EVENTS] = 1
+            return False
 
     def _follow(self, session: Session) -> None:
         """Bring what a run that goes on has by now, and nothing if that is nothing."""
@@ -525,7 +553,9 @@ class RunSync:
         if not self._is_open or not is_kept or session.is_waiting:
             self._push(session)  # before the files: trouble with one must not keep the rows back
         if time.monotonic() >= self._files_due_s:
-            self._upload_files(session, final=False)
+            with self._turn_for_files(session, final=False) as is_our_turn:
+                if is_our_turn:
+                    self._upload_files(session, final=False)
             self._files_due_s = time.monotonic() + FILES_EVERY_S
         self._upload_artifacts(session)
         if self._unreported:
@@ -546,7 +576,7 @@ class RunSync:
                     return
                 yield "", event
             return
-        for part, event in join(self._parts, self._now_s() - SETTLED_AFTER_S):
+        for part, event in join(self._parts, self._now_s() - self._settled_after_s(session)):
             yield part.id, event
         self._all_said = (
             self.options.finish
@@ -556,6 +586,12 @@ class RunSync:
         if self._all_said:
             for part, event in join(self._parts, math.inf):
                 yield part.id, event
+
+    def _settled_after_s(self, session: Session) -> float:
+        """Return how long a record may be on its way into one of the logs."""
+        runs = [session.run or run_record(self.log.path), *(side.run for side in self._sides.values())]
+        is_here = all(writer_life(run) is not Life.UNKNOWN for run in runs)
+        return SETTLED_HERE_AFTER_S if is_here and not may_hang(str(self.log.directory)) else SETTLED_AFTER_S
 
     def _open_sides(self, session: Session) -> None:
         """Read the side logs that have come since from here on too."""
@@ -773,20 +809,11 @@ class RunSync:
             return False  # whose console text is a file of any size
         if session.artifacts or self._queue is not None:
             return False
-        paths = [
-            os.path.join(
-                self._sides[source.id].path.parent if source.id else self.log.directory, "files", path
-            )
-            for source in (session.main, *session.sides.values())
-            for path in source.files
-        ]
-        if len(paths) > LITTLE_FILES:
+        sources = (session.main, *session.sides.values())
+        if sum(len(source.files) for source in sources) > LITTLE_FILES:
             return False
-        n_bytes = session.waiting_bytes
-        for path in paths:
-            with contextlib.suppress(OSError, ValueError):
-                n_bytes += os.stat(path).st_size
-        return n_bytes <= LITTLE_BYTES
+        on_disk, _ = self._files_on_disk(session, final=True)
+        return session.waiting_bytes + _n_bytes(on_disk) <= LITTLE_BYTES
 
     def _judge(self, session: Session, lacks: List[str]) -> Outcome:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
@@ -881,10 +908,26 @@ class RunSync:
 
     # ---- files
 
-    def _upload_files(self, session: Session, *, final: bool) -> None:
+    @contextlib.contextmanager
+    def _turn_for_files(self, session: Session, *, final: bool) -> Iterator[bool]:
+        """Yield whether files may be uploaded now: large ones take long, and leave room for other runs."""
+        turns = self._large_files
+        if turns is None or _n_bytes(self._files_on_disk(session, final=final)[0]) < LARGE_FILES_BYTES:
+            yield True
+            return
+        is_our_turn = turns.acquire(blocking=False)
+        try:
+            yield is_our_turn
+        finally:
+            if is_our_turn:
+                turns.release()
+
+    def _files_on_disk(
+        self, session: Session, *, final: bool
+    ) -> Tuple[List[files.Source], List[files.Missing]]:
+        """Return the files that are to be uploaded and have not arrived, and those that cannot be."""
         sources: List[files.Source] = []
         missing: List[files.Missing] = []
-        assert self._transcript is not None
         for source in (*session.sides.values(), session.main):
             wanted = [
                 path
@@ -893,7 +936,12 @@ class RunSync:
             ]
             log = self._sides[source.id].path if source.id in self._sides else self.log.path
             present, absent = files.from_disk(log.parent / "files", wanted, self._bundle_of(log))
-            sources, missing = sources + present, missing + absent
+            sources, missing = sources + files.changed(present, self._uploaded), missing + absent
+        return sources, missing
+
+    def _upload_files(self, session: Session, *, final: bool) -> None:
+        sources, missing = self._files_on_disk(session, final=final)
+        assert self._transcript is not None
         with contextlib.ExitStack() as stack:
             if final:
                 self._missing = {}
@@ -1166,6 +1214,10 @@ def _has_unnoted_artifacts(entry: Checkpoint) -> bool:
     """Whether it was written by a version that passed artifacts over."""
     passed_over = entry.session.get("not_uploaded", {})
     return "artifacts" in passed_over or "used artifacts" in passed_over
+
+
+def _n_bytes(sources: Sequence[files.Source]) -> int:
+    return sum(len(s.body) if isinstance(s.body, bytes) else s.body.n_bytes for s in sources)
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:
