@@ -32,6 +32,12 @@ EXTRAS = {
     "parquet": ["pyarrow>=10"],
     # `wandb export --to tensorboard`: event files without TensorBoard itself, or TensorFlow.
     "tensorboard": ["tensorboardX>=2.5"],
+    # Artifacts: references to objects in buckets, each with the service's own library.
+    "aws": ["boto3>=1.20"],
+    "gcp": ["google-cloud-storage>=2"],
+    "azure": ["azure-storage-blob>=12", "azure-identity>=1.6"],
+    # Artifacts with digest_algorithm="XXH128".
+    "xxhash": ["xxhash>=3"],
     # wandb.watch: hooks in PyTorch's models.
     "pytorch": ["torch>=1.11"],
     # The callbacks of wandb.integration.keras: classes of Keras 3.
@@ -40,7 +46,7 @@ EXTRAS = {
     "yaml": ["PyYAML>=5.4"],
 }
 # What weighs hundreds of megabytes, and only some need, is not part of "all".
-HEAVY = ("figures", "keras", "molecule", "plot", "pytorch", "tables", "video")
+HEAVY = ("aws", "azure", "figures", "gcp", "keras", "molecule", "plot", "pytorch", "tables", "video")
 EXTRAS["all"] = sorted({one for extra in EXTRAS if extra not in HEAVY for one in EXTRAS[extra]})
 
 # What we are to a library that asks the metadata whether wandb is installed, and which (decision 0031).
