@@ -320,7 +320,9 @@ class Session:
     def knows_its_place(self) -> bool:
         """Whether the log says where its lines begin, unless somebody else has gone on with the run."""
         run = self.run
-        return run is not None and not (run.resume or run.segment.on_server or run.HasField("branch_point"))
+        if run is None or run.resume or run.HasField("branch_point"):
+            return False
+        return not (run.segment.on_server or run.segment.behind_previous)
 
     @property
     def n_dropped(self) -> int:
