@@ -26,6 +26,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from wandb.errors import (
     CheckpointMismatch,
     CheckpointUnreadable,
+    CommError,
     Error,
     Interrupted,
     LeaseHeld,
@@ -41,6 +42,7 @@ from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
+import wandb_sync.event_files as event_files
 import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
@@ -78,11 +80,13 @@ FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wand
 ARTIFACT_WAIT_S = 1.0  # how often it is looked what else there is to do while artifacts are on their way
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+LITTLE_FILES, LITTLE_BYTES = 8, 1 << 18  # what is uploaded in one round, in no time
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
 SETTLED_HERE_AFTER_S = 2.0  # where all of them are processes of this host, and the disk is its own
+_LAST_EVENTS = "part of what was written for TensorBoard last"
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -517,7 +521,23 @@ class RunSync:
         if not ended:
             self._follow(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
+        if session.exit_code is None and self._add_last_events(session):
+            return self._visit(until_s)  # there is a side log that was not there before
         return self._finish(session, reader)
+
+    def _add_last_events(self, session: Session) -> bool:
+        """Add what a killed program has written for TensorBoard and not recorded; False if that is nothing.
+
+        Not if a later segment has places for its lines already, and not while the program may be alive.
+        """
+        run = session.run
+        if run is None or self.options.dry_run or self.others.after or writer_life(run) is Life.ALIVE:
+            return False
+        try:
+            return event_files.complete(self.log.path, run, zero_s(run))
+        except SyncError:  # a directory that cannot be written to must not keep the rest back
+            session.not_uploaded[_LAST_EVENTS] = 1
+            return False
 
     def _follow(self, session: Session) -> None:
         """Bring what a run that goes on has by now, and nothing if that is nothing."""
@@ -690,10 +710,7 @@ class RunSync:
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
-        self._check_lease()
-        self._open(session)
-        if session.wants_console_form:
-            session.structured_console = self._structured_console()
+        self._open_for_lines(session)
         self._drive(session.flush(self._unreported))
         session.batch_bytes = self._batch.n_bytes
         self._unreported = []
@@ -705,6 +722,12 @@ class RunSync:
         self._check_lease()
         self._drive(session.locate())
         self._keep_syncstate(session)
+
+    def _open_for_lines(self, session: Session) -> None:
+        self._check_lease()
+        self._open(session)
+        if session.wants_console_form:
+            session.structured_console = self._structured_console()
 
     def _open(self, session: Session) -> None:
         if session.wants_position:
@@ -732,17 +755,27 @@ class RunSync:
             self._emit("run_opened", {**told, "entity": now.entity, "project": now.project})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
-        # Before the files: trouble with one must not keep the rows back.  And should a log without exit
-        # record grow after all, the state from before its end is what to go on from.
-        self._push(session)
         sources = (session.main, *session.sides.values())
         is_open = any(source.exit_code is None for source in sources)
+        in_one_post = not is_open and self._is_little(session)
+        if in_one_post:
+            self._open_for_lines(session)
+        else:
+            # Before the files: trouble with one must not keep the rows back.  And should a log without exit
+            # record grow after all, the state from before its end is what to go on from.
+            self._push(session)
         before_end = json.loads(json.dumps(session.state())) if is_open else None
         loss = reader.loss_at_end() if reader.at_end else None
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
         session.end(EXIT_CODE_OF_KILLED)
-        self._upload_files(session, final=True)
+        try:
+            self._upload_files(session, final=True)
+        except CommError:
+            if in_one_post:
+                with contextlib.suppress(CommError):
+                    self._push(session)
+            raise
         self._upload_all_artifacts(session)
         self._check_lease()
         self._drive(session.finish(self._unreported, self._later_exit_code()))
@@ -759,6 +792,27 @@ class RunSync:
             self._arrived()
         self._progress(session)
         return self._judge(session, lacks)
+
+    def _is_little(self, session: Session) -> bool:
+        """Whether what is left of a run is so little that its lines may wait for its files: a post less."""
+        if self.others.before or self.others.after:
+            return False  # whose console text is a file of any size
+        if session.artifacts or self._queue is not None:
+            return False
+        paths = [
+            os.path.join(
+                self._sides[source.id].path.parent if source.id else self.log.directory, "files", path
+            )
+            for source in (session.main, *session.sides.values())
+            for path in source.files
+        ]
+        if len(paths) > LITTLE_FILES:
+            return False
+        n_bytes = session.waiting_bytes
+        for path in paths:
+            with contextlib.suppress(OSError, ValueError):
+                n_bytes += os.stat(path).st_size
+        return n_bytes <= LITTLE_BYTES
 
     def _judge(self, session: Session, lacks: List[str]) -> Outcome:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""

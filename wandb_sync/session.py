@@ -53,17 +53,12 @@ OUR_PRODUCER = "wandb-ng"  # how HeaderRecord.version_info.producer begins in ou
 
 Steps = Generator[Request, Response, None]
 
-# Kinds of records that other clients write and that we do not upload.  They are counted, and a run that has
-# any of them is not called synced.
-_NOT_UPLOADED = {
-    "tbrecord": "TensorBoard directories",
-}
 # Keys of RunConfig.notes, beside the streams: the step; when the first of the segments began that it is
-# about; how many rows these had when it was made: it holds from there on.
+# about; and how many rows these had when it was made: it holds from there on.
 _STARTING_STEP, _SINCE_US, _FROM = "starting_step", "since_us", "from"
 NS_PER_S = 1_000_000_000
-# Kinds without a meaning of their own.
-_IGNORED = frozenset(("output", "final", "noop_link_artifact"))
+# Kinds without a meaning of their own; what stands in TensorBoard's directories is in the log as rows.
+_IGNORED = frozenset(("output", "final", "noop_link_artifact", "tbrecord"))
 
 
 class Target(NamedTuple):
@@ -116,7 +111,7 @@ class Session:
         starting_step: Added to the step of every row.
         n_rows, n_records, n_unreadable: Counted since the log's begin.
         artifacts: Where the records of artifacts are; those that have been uploaded are to be taken out.
-        not_uploaded: What we cannot upload -> how often the log has it.
+        not_uploaded: What cannot be uploaded -> how often.
         batch_bytes: Of lines per post, about; may change at any time.
         is_last: Whether no later segment of the run is known; may change until `finish`.
         n_late: Rows whose step went back.
@@ -264,9 +259,6 @@ class Session:
                 self._history(record.history)
             elif kind is None:
                 self.n_unreadable += 1
-            elif kind in _NOT_UPLOADED:
-                name = _NOT_UPLOADED[kind]
-                self.not_uploaded[name] = self.not_uploaded.get(name, 0) + 1
             elif kind not in _IGNORED:
                 getattr(self, "_" + kind)(getattr(record, kind))
         except (DecodeError, ValueError, TypeError, OverflowError):
@@ -290,6 +282,11 @@ class Session:
             or (self.run is not None and self.summary.text() != self._sent_summary)
             or (self.run is not None and self._config_text() != self._sent_config)
         )
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of lines wait to be sent, about."""
+        return self._batch.n_bytes + self._console_bytes
 
     @property
     def summary(self) -> Summary:

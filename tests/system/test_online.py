@@ -14,9 +14,12 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 from fixtures_server import ServerProcess
+from log_builder import LogBuilder
 
 from wandb import live_file
+from wandb.internal.environment import writer_identity
 from wandb.processes import Life, ProcessId, life_of
+from wandb_sync.live_sync import LiveSync
 
 TIMEOUT_S = 60.0
 # Rows until somebody makes the file "stop"; the program says where it is.
@@ -216,6 +219,33 @@ def test_a_killed_syncer_is_not_noticed_and_sync_goes_on_behind_it(
     sent = sum(one["n_bytes"] for one in shared_server.requests() if one["path"].endswith("file_stream"))
     log = next(program.directory.glob("*.wandb"))
     assert sent < log.stat().st_size
+
+
+def test_a_syncer_that_dies_gets_a_successor_while_the_run_goes_on(
+    programs: List[Program], shared_server: Any
+) -> None:
+    program = start(programs, shared_server, "successor")
+    first = program.syncer()
+    os.kill(first, signal.SIGKILL)
+    until(lambda: program.syncer() != first, "another syncer")
+    n_there = len(rows(shared_server, "successor"))
+    until(lambda: len(rows(shared_server, "successor")) > n_there + 50, "rows behind it")
+    assert program.process.poll() is None
+    program.stop()
+    said = program.end()
+    assert said.count("another one goes on") == 1 and "wandb sync" not in said
+    assert rows(shared_server, "successor") == list(range(int(said.rpartition("rows ")[2])))
+
+
+def test_a_syncer_does_not_give_up_while_its_program_lives(tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path, writer=writer_identity()).rows(1)
+    os.utime(log.path, (1, 1))  # as after a night in which the machine slept
+    syncer = LiveSync(str(log.directory), str(log.path), live_file.News())
+    assert not syncer._is_over()
+    ended = LogBuilder(tmp_path, "b").rows(1)
+    assert not LiveSync(str(ended.directory), str(ended.path), live_file.News())._is_over()
+    os.utime(ended.path, (1, 1))
+    assert LiveSync(str(ended.directory), str(ended.path), live_file.News())._is_over()
 
 
 @pytest.mark.long

@@ -675,6 +675,8 @@ TBRecord
   ignore_timestamp 6 bool
   ignore_hostname 7 bool
   _info 200 _RecordInfo
+  file 1000 string
+  end 1001 uint64
 
 TPUInfo
   name 1 string

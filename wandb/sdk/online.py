@@ -2,7 +2,7 @@
 
     init      starts the syncer; waits INIT_WAIT_S at most for what the server calls the run
     meanwhile a thread looks at the syncer's file once a second: one stat.  A stop that somebody asked for
-              interrupts the main thread, as Ctrl-C does
+              interrupts the main thread, as Ctrl-C does; a syncer that has died gets a successor
     finish    waits until all has arrived, shows how far it is, and can be interrupted
 
 Rule 1: nothing here is needed for recording; whatever fails is told, and recording goes on.
@@ -28,6 +28,7 @@ POLL_S = 0.05  # while somebody waits
 TROUBLE_WAIT_S = 30.0  # how long `finish` waits for a server that does not answer
 START_WAIT_S = 30.0  # ... and for a syncer that says nothing at all
 SIGNAL_WAIT_S = 20.0  # ... and in all, when a signal ends the process: the next one is a SIGKILL
+MOST_REST_S = 300.0  # between two starts of a syncer: two seconds at first, twice as long each time
 BAR_WIDTH = 24
 
 # What the syncer ends with when nothing is left to do.
@@ -59,6 +60,9 @@ class Online:
         self._news = News()
         self._stopped = threading.Event()
         self._is_started = False
+        self._start_lock = threading.Lock()
+        self._n_starts = 0
+        self._started_s = 0.0
         self._has_told_address = False
         self._has_stopped_run = False
         self._others_go_on = False
@@ -94,10 +98,8 @@ class Online:
         self._stopped.set()
         if not self._is_started:
             return  # which was told
-        if self._look().is_from_the_dead and not self._news.status:
-            termwarn("The process that uploaded the run has died; another one goes on.")
-            self._news = self._news._replace(process={}, trouble="")
-            self._start_syncer()
+        with self._start_lock:  # which the thread may just have begun
+            self._replace_the_dead()
         try:
             why_not = self._wait(by_signal, quiet)
         except KeyboardInterrupt:
@@ -119,7 +121,16 @@ class Online:
         """Let go in a forked child: the syncer is the parent's."""
         self._stopped.set()
 
+    def _replace_the_dead(self) -> None:
+        """Start another syncer if the one that there was is gone and has not said that it is through."""
+        if self._look().is_from_the_dead and not self._news.status:
+            termwarn("The process that uploaded the run has died; another one goes on.")
+            self._news = self._news._replace(process={}, trouble="")
+            self._start_syncer()
+
     def _start_syncer(self) -> None:
+        self._n_starts += 1
+        self._started_s = monotonic()
         try:
             self._syncer.start()
             self._is_started = True
@@ -133,6 +144,10 @@ class Online:
         while not self._stopped.wait(LOOK_EVERY_S):
             try:
                 self._look()
+                if monotonic() - self._started_s > min(MOST_REST_S, 2.0**self._n_starts):
+                    with self._start_lock:
+                        if not self._stopped.is_set():
+                            self._replace_the_dead()
                 if self._news.is_asked_to_stop and not self._has_stopped_run:
                     self._has_stopped_run = True
                     termwarn("The run was asked to stop.")

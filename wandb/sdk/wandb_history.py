@@ -233,7 +233,9 @@ class History:
             size = 0
             if tree:
                 whole: Dict[Path, Any] = dict(tree.items())
-                whole.update(_step=max(self.step - 1, 0), _runtime=self.runtime_s(), _timestamp=time())
+                whole.update(_runtime=self.runtime_s(), _timestamp=time())
+                if self.step:
+                    whole["_step"] = self.step - 1
                 body = records.summary(whole, whole=True)
                 size = len(body)
                 self._append(body)

@@ -71,6 +71,10 @@ class RowMedia:
                 found[key] = value
         return found
 
+    def put(self, content: bytes, folder: str, key: str, step: object, extension: str) -> Dict[str, Any]:
+        """Write a file whose content is encoded already, as `MediaFiles.put`."""
+        return self._files.put(content, folder, key, step, extension)
+
     def _keep(self, found: Dict[str, Any], key: str, store: Callable[[], Any]) -> None:
         try:
             found[key] = store()

@@ -94,7 +94,28 @@ def test_a_small_run_is_as_few_requests_as_it_can_be(server: SimulatedServer, tm
     log = LogBuilder(tmp_path).environment(os="Linux").file("requirements.txt", b"").rows(10).exit(0)
     sync(server, log.directory)
     uploads = ["CreateRunFiles", *["upload"] * 4]
-    assert server.requests == ["UpsertBucket", "file_stream", *uploads, "file_stream"]
+    assert server.requests == ["UpsertBucket", *uploads, "file_stream"]
+
+
+def test_lines_that_wait_for_files_arrive_also_if_the_files_do_not(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    log = LogBuilder(tmp_path).rows(10).output("hello\n").exit(0)
+    server.fail = lambda operation, n: Answer(500) if operation == "upload" else None
+    assert sync(server, log.directory).exit_code == 5
+    assert server.requests[-1] == "file_stream"
+    run = server.run("abc")
+    assert len(run.history) == 10 and not run.complete and not run.files
+    server.fail = lambda operation, n: None
+    assert sync(server, log.directory).exit_code == 0
+    assert len(run.history) == 10 and run.complete and "output.log" in run.files
+    assert server.requests.count("file_stream") == 2
+
+
+def test_lines_do_not_wait_for_files_that_take_long(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).file("model.bin", bytes(1 << 20)).rows(10).exit(0)
+    sync(server, log.directory)
+    assert server.requests[:3] == ["UpsertBucket", "file_stream", "CreateRunFiles"]
 
 
 def test_nothing_is_written_into_the_files_of_the_run(server: SimulatedServer, tmp_path: Path) -> None:
@@ -339,11 +360,11 @@ def test_a_torn_tail_is_no_loss(server: SimulatedServer, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_uploaded_yet_is_told(server: SimulatedServer, tmp_path: Path) -> None:
-    artifact = pb.Record()
-    artifact.artifact.name = "model"
-    report = sync(server, LogBuilder(tmp_path).add(artifact).exit(0).directory)
+    record = pb.Record()
+    record.tbrecord.log_dir = "somewhere"
+    report = sync(server, LogBuilder(tmp_path).add(record).exit(0).directory)
     (outcome,) = report.outcomes
-    assert outcome.status is Status.INCOMPLETE and "1 artifacts" in outcome.reason
+    assert outcome.status is Status.INCOMPLETE and "1 TensorBoard" in outcome.reason
 
 
 def test_a_server_that_wants_small_requests_gets_them(server: SimulatedServer, tmp_path: Path) -> None:
