@@ -268,10 +268,13 @@ class History:
         check_keys(data)
         media = {key: value for key, value in data.items() if holds_media(value)}
         others = plain_row({key: value for key, value in data.items() if key not in media})
-        made = {} if self._media is None else self._media().made(media)
+        row_media = None if self._media is None else self._media()
+        made = None if row_media is None else row_media.made(media)
         with self._lock:
             number = self.step if step is None else _checked_step(step)
-            stored = {} if self._media is None else plain_row(self._media().stored(made, number))
+            stored = {}
+            if row_media is not None and made is not None:
+                stored = plain_row(row_media.stored(made, number))
             self._log_any({**others, **stored}, step, commit)
 
     def _log_any(self, data: Any, step: Any, commit: Optional[bool]) -> None:

@@ -1221,8 +1221,13 @@ class Run:
 
             assert self._files is not None
             files = MediaFiles(self._files, self._backend, self._note)
-            self._media = RowMedia(files, self._guard.handle)
+            log = partial(self._log_artifact, "log", name=None, type=None, aliases=None)
+            self._media = RowMedia(files, self.id, log, self._logged_before, self._guard.handle)
         return self._media
+
+    def _logged_before(self, key: str) -> Any:
+        """Return what earlier segments of the run have logged last under a key; None if there are none."""
+        return self._earlier.summary.tree.get(key) if self.resumed else None
 
     def _store_in_summary(self, values: Mapping[str, Any]) -> Dict[str, Any]:
         media = self._row_media()
