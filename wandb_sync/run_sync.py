@@ -824,6 +824,9 @@ class RunSync:
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
         )
+        if session.n_late and session.sides and self.options.wishes.step_policy == "rewind":
+            kept = "were kept: of several processes, nothing is taken back"
+            notes.append(f"{session.n_late} rows whose step goes back {kept}")
         if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))
