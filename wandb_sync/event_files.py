@@ -32,8 +32,8 @@ from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.writer import Writer
 from wandb.version import __version__
-from wandb_sync.join import field_of
 from wandb_sync.lease import Lease
+from wandb_sync.record_kind import kind_of
 
 SIDE_ID = "tfevents"  # of the side log that is added; a random one has digits too
 DEFAULT_PROJECT = "uncategorized"  # as wandb.init()
@@ -75,7 +75,7 @@ def told(log: Path) -> Told:
         for event in reader.events():
             if not isinstance(event, Record):
                 continue
-            kind = field_of(event.payload)
+            kind = kind_of(event.payload)
             if kind == _HISTORY:
                 last_row = event.payload
                 if place is not None:
