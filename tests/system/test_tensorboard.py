@@ -94,7 +94,8 @@ def test_what_is_written_becomes_rows(kind: Type[Any]) -> None:
     assert [row for row in rows_of(run) if "own" in row] == [{"own": 1}, {"own": 2}]
     rows = [row for row in rows_of(run) if "own" not in row]
     assert rows == [{"loss": 0.5, "global_step": 0}, {"loss": 0.25, "global_step": 1}]
-    assert log.of("tbrecord")[0].log_dir == os.path.abspath("logs") and log.of("tbrecord")[0].save
+    said = next(footer.event_files for footer in log.of("footer") if footer.HasField("event_files"))
+    assert said.log_dir == os.path.abspath("logs") and said.save
     kept = [name for name in os.listdir(run.dir + "/logs") if "tfevents" in name]
     assert kept and not os.path.islink(f"{run.dir}/logs/{kept[0]}")
     writer.close()
