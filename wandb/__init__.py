@@ -19,12 +19,18 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 from wandb.version import __version__
 
 if TYPE_CHECKING:
+    from wandb import apis as apis
     from wandb import data_types as data_types
     from wandb import env as env
     from wandb import errors as errors
+    from wandb import jupyter as jupyter
+    from wandb import keras as keras
     from wandb import plot as plot
     from wandb import sdk as sdk
+    from wandb import sdk as wandb_sdk
     from wandb import util as util
+    from wandb import wandb_agent as wandb_agent
+    from wandb import wandb_run as wandb_run
     from wandb.data_types.audio import Audio as Audio
     from wandb.data_types.figures import Plotly as Plotly
     from wandb.data_types.graph import Graph as Graph
@@ -41,10 +47,17 @@ if TYPE_CHECKING:
     from wandb.errors import CommError as CommError
     from wandb.errors import Error as Error
     from wandb.errors import UsageError as UsageError
+    from wandb.integration import tensorboard as tensorboard
+    from wandb.integration.tensorboard.monkeypatch import patched as patched
     from wandb.plot.charts import plot_table as plot_table
     from wandb.plot.charts import visualize as visualize
     from wandb.sdk.active import alert as alert
+    from wandb.sdk.active import link_artifact as link_artifact
+    from wandb.sdk.active import link_model as link_model
     from wandb.sdk.active import log_artifact as log_artifact
+    from wandb.sdk.active import log_model as log_model
+    from wandb.sdk.active import use_artifact as use_artifact
+    from wandb.sdk.active import use_model as use_model
     from wandb.sdk.active import define_metric as define_metric
     from wandb.sdk.active import ensure_configured as ensure_configured
     from wandb.sdk.active import finish as finish
@@ -53,6 +66,9 @@ if TYPE_CHECKING:
     from wandb.sdk.active import mark_preempting as mark_preempting
     from wandb.sdk.active import pin_config_keys as pin_config_keys
     from wandb.sdk.active import save as save
+    from wandb.sdk import lib as wandb_lib
+    from wandb.sdk.active import unwatch as unwatch
+    from wandb.sdk.active import watch as watch
     from wandb.sdk import wandb_helper as helper
     from wandb.sdk.artifacts.artifact import Artifact as Artifact
     from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
@@ -91,6 +107,7 @@ _HOMES: Dict[str, str] = {
     "Summary": "wandb.sdk.wandb_summary",
     "init": "wandb.sdk.wandb_init",
     "attach": "wandb.sdk.wandb_init",
+    "_attach": "wandb.sdk.wandb_init",
     "setup": "wandb.sdk.wandb_setup",
     "teardown": "wandb.sdk.wandb_setup",
     "login": "wandb.sdk.wandb_login",
@@ -110,8 +127,15 @@ _HOMES: Dict[str, str] = {
     "sweep": "wandb.sdk.wandb_sweep",
     "Artifact": "wandb.sdk.artifacts.artifact",
     "ArtifactTTL": "wandb.sdk.artifacts.artifact_ttl",
+    "link_artifact": "wandb.sdk.active",
+    "link_model": "wandb.sdk.active",
     "log_artifact": "wandb.sdk.active",
+    "log_model": "wandb.sdk.active",
+    "use_artifact": "wandb.sdk.active",
+    "use_model": "wandb.sdk.active",
     "mark_preempting": "wandb.sdk.active",
+    "watch": "wandb.sdk.active",
+    "unwatch": "wandb.sdk.active",
     "termlog": "wandb.term",
     "termwarn": "wandb.term",
     "termerror": "wandb.term",
@@ -129,6 +153,7 @@ _HOMES: Dict[str, str] = {
     "Table": "wandb.data_types.table",
     "Video": "wandb.data_types.video",
     "box3d": "wandb.data_types.object_3d",
+    "patched": "wandb.integration.tensorboard.monkeypatch",
     "plot_table": "wandb.plot.charts",
     "visualize": "wandb.plot.charts",
 }
@@ -140,8 +165,11 @@ _PARTS: Dict[str, str] = {
     "env": "wandb.env",
     "errors": "wandb.errors",
     "helper": "wandb.sdk.wandb_helper",
+    "jupyter": "wandb.jupyter",
+    "keras": "wandb.keras",
     "plot": "wandb.plot",
     "sdk": "wandb.sdk",
+    "tensorboard": "wandb.integration.tensorboard",
     "util": "wandb.util",
     "wandb_agent": "wandb.wandb_agent",
     "wandb_lib": "wandb.sdk.lib",
@@ -149,7 +177,7 @@ _PARTS: Dict[str, str] = {
     "wandb_sdk": "wandb.sdk",
 }
 
-__all__ = [*_HOMES, *_PARTS, "run", "config", "summary", "__version__"]
+__all__ = [*(name for name in _HOMES if name[0] != "_"), *_PARTS, "run", "config", "summary", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -197,3 +225,6 @@ def _is_imported_as_a_parent() -> bool:
 
 if not _is_imported_as_a_parent():
     __import__("wandb.sdk.wandb_init")
+    if "IPython" in sys.modules:
+        __import__("wandb.jupyter")
+        sys.modules["wandb.jupyter"].register()

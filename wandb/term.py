@@ -86,6 +86,11 @@ def termsetup(settings: Any, logger: Any = None) -> None:
     )
 
 
+def shows_info() -> bool:
+    """Say whether `termlog` prints anything."""
+    return _printer.info
+
+
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, prefix: bool = True) -> None:
     """Print an informational text to stderr, each line after "wandb: ".
 

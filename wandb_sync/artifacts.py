@@ -50,6 +50,7 @@ import wandb_sync.artifact_protocol as protocol
 from wandb_sync.artifact_protocol import FileToSend, Version
 from wandb_sync.noted import Noted
 from wandb_sync.protocol import Bucket, upload
+from wandb_sync.record_kind import kind_of
 from wandb_sync.transport.base import FileBody, Request, Transport
 
 FILES_PER_REQUEST = 25  # as the real client asks
@@ -61,7 +62,6 @@ MAX_PARTS = 10_000
 FOLDER = "artifacts"  # of a run directory: files by their digests; our recorder puts them there, and packs
 PIECE_BYTES = 1 << 20
 _RUN_DIRECTORY = re.compile(r"(offline-)?run-\d{8}_\d{6}-.+")
-_CLIENT_ID = re.compile("[a-z0-9]{128}")
 _ADDRESS = re.compile(rf"{protocol.CLIENT_SCHEME}://([^/:]+)(:latest)?/(.*)", re.DOTALL)
 
 
@@ -202,6 +202,77 @@ def find_file(entry: Entry, run_directory: Path) -> Path:
     raise Failed(f"its file {entry.path} is gone: there is no {where}")
 
 
+class Made(NamedTuple):
+    """An artifact that a log makes, and whether its files are here.
+
+    Attributes:
+        n_files, n_bytes: Without references.
+        trouble: What is the matter with the first file that cannot be uploaded from here; empty if all can.
+    """
+
+    name: str
+    type: str
+    n_files: int
+    n_bytes: int
+    trouble: str
+
+
+def made_in(log: Path) -> Iterator[Made]:
+    """Yield the artifacts that a log makes, in order; reads all of it.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    for record in _records_in(log):
+        n_files = n_bytes = 0
+        trouble = ""
+        try:
+            for entry in entries_of(record.manifest, log.parent):
+                if not entry.ref:
+                    n_files, n_bytes = n_files + 1, n_bytes + entry.size
+                    trouble = trouble or _trouble_with(entry, log.parent)
+        except Failed as error:
+            trouble = error.message
+        yield Made(record.name, record.type, n_files, n_bytes, trouble)
+
+
+def _trouble_with(entry: Entry, run_directory: Path) -> str:
+    try:
+        find_file(entry, run_directory)
+    except Failed as error:
+        return error.message
+    return ""
+
+
+def _records_in(log: Path) -> Iterator[ArtifactRecord]:
+    with Reader(log) as reader:
+        for event in reader.events():
+            if isinstance(event, LogRecord) and kind_of(event.payload) == Record.ARTIFACT_FIELD_NUMBER:
+                with contextlib.suppress(DecodeError):
+                    yield Record.FromString(event.payload).artifact
+
+
+def files_outside(log: Path) -> Dict[str, Path]:
+    """Return files of a log's artifacts that are not in its run directory, by the place that they have there.
+
+    The real client keeps all of them elsewhere.  What is gone, or has another size, is left out.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    outside: Dict[str, Path] = {}
+    for record in _records_in(log):
+        with contextlib.suppress(Failed):
+            for entry in entries_of(record.manifest, log.parent):
+                if entry.ref or entry.place in outside:
+                    continue
+                with contextlib.suppress(Failed):
+                    path = find_file(entry, log.parent)
+                    if log.parent not in path.parents:
+                        outside[entry.place] = path
+    return outside
+
+
 def _inside(path: str, run_directory: Path) -> Optional[Path]:
     """Return where a path that led into the run directory leads to, wherever that is by now."""
     parts = Path(path).parts
@@ -302,7 +373,7 @@ class ArtifactUpload:
         self._is_coming = is_coming
 
     def run(self) -> Version:
-        """Upload it, or note that it was used.
+        """Upload it; if it was made elsewhere, say that it was used, or link it.
 
         Raises:
             Failed: It cannot be uploaded.
@@ -317,26 +388,40 @@ class ArtifactUpload:
     # ---- used
 
     def _use(self, record: UseArtifactRecord) -> Version:
-        found = self._meant(record.id, record.name)
-        self._send(protocol.use_artifact(found.id, self._where))
+        found = self._meant(record)
+        if record.HasField("link"):
+            link = record.link
+            entity, project = link.entity or self._where.entity, link.project or self._where.project
+            self._send(protocol.link_artifact(found.id, entity, project, link.collection, link.aliases))
+        else:
+            self._send(protocol.use_artifact(found.id, self._where))
         return found
 
-    def _meant(self, id: str, name: str) -> Version:
-        """Return the version that an id of the server, one of a recorder, or a name means."""
-        if _CLIENT_ID.fullmatch(id):
-            mapped = protocol.read_mapping(self._send(protocol.client_id_mapping(id)))
-            if not mapped and self._is_coming(id):
+    def _meant(self, record: UseArtifactRecord) -> Version:
+        """Return the version that is meant: by the server's id, the recorder's, or a name and a digest."""
+        found = None
+        if record.client_id:
+            mapped = protocol.read_mapping(self._send(protocol.client_id_mapping(record.client_id)))
+            if not mapped and self._is_coming(record.client_id):
                 raise _NotYet
-            id = mapped
-        found = protocol.read_by_id(self._send(protocol.artifact_by_id(id))) if id else None
-        if found is None and name:
-            *place, name = name.split("/")
-            entity = place[-2] if len(place) > 1 else self._where.entity
-            project = place[-1] if place else self._where.project
+            found = self._by_id(mapped)
+        found = found or self._by_id(record.id)
+        if found is None and record.name:
+            *place, name = record.name.split("/")
+            entity = record.entity or (place[-2] if len(place) > 1 else self._where.entity)
+            project = record.project or (place[-1] if place else self._where.project)
             found = protocol.read_by_name(self._send(protocol.artifact_by_name(entity, project, name)))
+            if found is not None and record.digest not in ("", found.digest):
+                collection = name.partition(":")[0]
+                answer = self._send(protocol.collection_versions(entity, project, collection))
+                same = [one for one in protocol.read_versions(answer) if one.digest == record.digest]
+                found = same[0] if same else None
         if found is None:
             raise Failed("the server does not have it")
         return found
+
+    def _by_id(self, id: str) -> Optional[Version]:
+        return protocol.read_by_id(self._send(protocol.artifact_by_id(id))) if id else None
 
     # ---- made
 
@@ -351,7 +436,7 @@ class ArtifactUpload:
             try:
                 found = self._fill(record, found)
             except RejectedError:
-                now = protocol.read_by_id(self._send(protocol.artifact_by_id(found.id)))
+                now = self._by_id(found.id)
                 if now is None or now.state != protocol.COMMITTED:
                     raise
                 found = now  # by somebody else, who has another copy of the log
@@ -368,8 +453,7 @@ class ArtifactUpload:
 
     def _begun(self, record: ArtifactRecord, name: str) -> Optional[Version]:
         """Return what an earlier attempt has left on the server."""
-        id = protocol.read_mapping(self._send(protocol.client_id_mapping(record.client_id)))
-        found = protocol.read_by_id(self._send(protocol.artifact_by_id(id))) if id else None
+        found = self._by_id(protocol.read_mapping(self._send(protocol.client_id_mapping(record.client_id))))
         if found is None or found.place != (self._where.entity, self._where.project, name):
             return None
         return found if found.state in (protocol.PENDING, protocol.COMMITTED) else None

@@ -42,7 +42,7 @@ from wandb_sync.sides import sides_of
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
-RUN_PARTS = frozenset(("files", "logs", "tmp", "code"))  # beside the log; ours and the real client's
+RUN_PARTS = frozenset(("artifacts", "files", "logs", "tmp", "code"))  # beside the log; ours and wandb's
 REMOVING_PREFIX = ".removing-"
 
 NO_RECEIPT = "no server is proven to have it"

@@ -168,6 +168,11 @@ def _tag_pairs(ctx: click.Context, parameter: click.Parameter, value: str) -> Ma
     default="",
     help="For checkpoints of logs in unwritable places.",
 )
+@_option(
+    "--sync-tensorboard/--no-sync-tensorboard",
+    default=None,
+    help="Make runs of TensorBoard's event files. Default: of directories that have no runs.",
+)
 # Within what limits.
 @_option(
     "--retry-for",
@@ -207,7 +212,6 @@ def _tag_pairs(ctx: click.Context, parameter: click.Parameter, value: str) -> Ma
 @_option("--view", is_flag=True, hidden=True)
 @_option("--show", type=int, hidden=True)
 @_option("--legacy", is_flag=True, hidden=True)
-@_option("--sync-tensorboard/--no-sync-tensorboard", default=False, hidden=True)
 @click.pass_context
 def sync(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     """Upload recorded runs to a W&B server.
@@ -302,10 +306,6 @@ def _notes(flags: Mapping[str, Any]) -> List[str]:
         notes.append("--append: has no effect; the lines of a run always go to their own places")
     if flags["legacy"]:
         notes.append("--legacy: has no effect; there is one syncer")
-    if flags["sync_tensorboard"]:
-        notes.append(
-            "--sync-tensorboard: TensorBoard files are not read yet; the runs' own records are synced"
-        )
     return notes
 
 

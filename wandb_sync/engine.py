@@ -17,8 +17,9 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 from wandb import credentials, settings_file
 from wandb.errors import AuthenticationError, TransientError, UsageError
+import wandb_sync.event_files as event_files
 import wandb_sync.temporary as temporary
-from wandb_sync.discover import is_pack
+from wandb_sync.discover import default_directory, is_pack
 from wandb_sync.options import SyncOptions
 from wandb_sync.outcomes import EXIT_INTERRUPTED, EXIT_LIMIT, Emit, Outcome, Report, Status
 from wandb_sync.retarget import Destinations
@@ -46,6 +47,7 @@ def run(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> R
     Raises:
         PackError: A pack is damaged, or there is no room for it; what was synced before stays so.
     """
+    paths = _with_event_files(paths, options)
     packs = [path for path in paths if is_pack(path)]
     limits = _limits(options, stop)
     if not packs:
@@ -71,6 +73,13 @@ def run(paths: Sequence[str], options: SyncOptions, emit: Emit, stop: Stop) -> R
         report = sync_packs(packs, options.state_dir, sync, emit, dry_run=options.dry_run)
     outcomes = [*(first.outcomes if first is not None else ()), *report.outcomes]
     return dataclasses.replace(report, outcomes=outcomes)
+
+
+def _with_event_files(paths: Sequence[str], options: SyncOptions) -> Sequence[str]:
+    if options.dry_run or options.sync_tensorboard is False or not paths:
+        return paths
+    place = Path(options.state_dir) if options.state_dir else default_directory(Path())
+    return event_files.with_imports(paths, place, options.project, options.sync_tensorboard)
 
 
 def run_directories(

@@ -61,6 +61,7 @@ class SyncOptions:
         requests_per_second: At most; None: as the server says.
         bwlimit: Bytes per second, or a timetable of them; see units.py.
         max_duration, max_transfer: When to stop, as a duration and as a size.
+        sync_tensorboard: Whether TensorBoard's event files become runs; None: where there are no others.
         error_on_nothing: Whether nothing to do has an exit code of its own.
     """
 
@@ -103,6 +104,7 @@ class SyncOptions:
     bwlimit: str = ""
     max_duration: str = ""
     max_transfer: str = ""
+    sync_tensorboard: Optional[bool] = None
     error_on_nothing: bool = False
 
     def __post_init__(self) -> None:

@@ -35,12 +35,14 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
+from wandb.file_systems import may_hang
 from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem
 from wandb.transaction_log.log_file import size
 from wandb.transaction_log.parser import Event, Lost, Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
+import wandb_sync.event_files as event_files
 import wandb_sync.files as files
 import wandb_sync.protocol as protocol
 import wandb_sync.refusal as refusal
@@ -84,6 +86,8 @@ MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
+SETTLED_HERE_AFTER_S = 2.0  # where all of them are processes of this host, and the disk is its own
+_LAST_EVENTS = "part of what was written for TensorBoard last"
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
 
@@ -521,11 +525,27 @@ class RunSync:
         if not ended:
             self._follow(session)
             return self._outcome(session, Status.RUNNING, "the run goes on")
+        if session.exit_code is None and self._add_last_events(session):
+            return self._visit(until_s)  # there is a side log that was not there before
         with self._turn_for_files(session, final=True) as is_our_turn:
             if is_our_turn:
                 return self._finish(session, reader)
         self._push(session)
         return self._outcome(session, Status.RUNNING, "its files wait for those of other runs")
+
+    def _add_last_events(self, session: Session) -> bool:
+        """Add what a killed program has written for TensorBoard and not recorded; False if that is nothing.
+
+        Not if a later segment has places for its lines already, and not while the program may be alive.
+        """
+        run = session.run
+        if run is None or self.options.dry_run or self.others.after or writer_life(run) is Life.ALIVE:
+            return False
+        try:
+            return event_files.complete(self.log.path, run, zero_s(run))
+        except SyncError:  # a directory that cannot be written to must not keep the rest back
+            session.not_uploaded[_LAST_EVENTS] = 1
+            return False
 
     def _follow(self, session: Session) -> None:
         """Bring what a run that goes on has by now, and nothing if that is nothing."""
@@ -556,7 +576,7 @@ class RunSync:
                     return
                 yield "", event
             return
-        for part, event in join(self._parts, self._now_s() - SETTLED_AFTER_S):
+        for part, event in join(self._parts, self._now_s() - self._settled_after_s(session)):
             yield part.id, event
         self._all_said = (
             self.options.finish
@@ -566,6 +586,12 @@ class RunSync:
         if self._all_said:
             for part, event in join(self._parts, math.inf):
                 yield part.id, event
+
+    def _settled_after_s(self, session: Session) -> float:
+        """Return how long a record may be on its way into one of the logs."""
+        runs = [session.run or run_record(self.log.path), *(side.run for side in self._sides.values())]
+        is_here = all(writer_life(run) is not Life.UNKNOWN for run in runs)
+        return SETTLED_HERE_AFTER_S if is_here and not may_hang(str(self.log.directory)) else SETTLED_AFTER_S
 
     def _open_sides(self, session: Session) -> None:
         """Read the side logs that have come since from here on too."""
@@ -779,8 +805,10 @@ class RunSync:
 
     def _is_little(self, session: Session) -> bool:
         """Whether what is left of a run is so little that its lines may wait for its files: a post less."""
-        if self.others.before or self.others.after or session.artifacts:
-            return False  # console text of any size, and what may take hours
+        if self.others.before or self.others.after:
+            return False  # whose console text is a file of any size
+        if session.artifacts or self._queue is not None:
+            return False  # what may take hours
         sources = (session.main, *session.sides.values())
         if sum(len(source.files) for source in sources) > LITTLE_FILES:
             return False
@@ -796,6 +824,9 @@ class RunSync:
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
         )
+        if session.n_late and session.sides and self.options.wishes.step_policy == "rewind":
+            kept = "were kept: of several processes, nothing is taken back"
+            notes.append(f"{session.n_late} rows whose step goes back {kept}")
         if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))
@@ -1182,14 +1213,14 @@ class RunSync:
         return Outcome(self.log, status, reason, exit_code, self._url(session), counts)
 
 
-def _n_bytes(sources: Sequence[files.Source]) -> int:
-    return sum(len(s.body) if isinstance(s.body, bytes) else s.body.n_bytes for s in sources)
-
-
 def _has_unnoted_artifacts(entry: Checkpoint) -> bool:
     """Whether it was written by a version that passed artifacts over."""
     passed_over = entry.session.get("not_uploaded", {})
     return "artifacts" in passed_over or "used artifacts" in passed_over
+
+
+def _n_bytes(sources: Sequence[files.Source]) -> int:
+    return sum(len(s.body) if isinstance(s.body, bytes) else s.body.n_bytes for s in sources)
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:

@@ -25,7 +25,7 @@ from wandb_sync.discover import (
 )
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, RunOptions, RunSync
-from wandb_sync.segments import NOTHING, Peek, in_order, is_damaged, peek
+from wandb_sync.segments import NOTHING, Peek, entities_said_later, in_order, is_damaged, peek
 from wandb_sync.units import Shard
 
 OptionsFor = Callable[[Log, Optional[Peek]], Optional[RunOptions]]
@@ -218,16 +218,18 @@ class Chooser:
     def _runs_of(self, fresh: Sequence[Log], busy: Mapping[Log, RunSync]) -> List[ChosenRun]:
         """Return fresh logs by run, in order, each with the run's other segments, be those fresh or not."""
         by_run: Dict[Tuple[str, ...], List[Log]] = {}
+        entities = entities_said_later({log: seen.first for log, seen in self._seen.items() if seen.first})
         for log, seen in self._seen.items():
             first = seen.first
-            run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
+            entity = entities.get(log, first.entity if first else "")
+            run = (entity, first.project, first.run_id) if first else ("", "", str(log.path))
             by_run.setdefault(run, []).append(log)
         beside: Dict[Path, Dict[str, List[str]]] = {}
         is_fresh = set(fresh)
         for log in fresh:
             first = self._seen[log].first
             if log.is_named and first is not None:
-                logs = by_run[(first.entity, first.project, first.run_id)]
+                logs = by_run[(entities.get(log, first.entity), first.project, first.run_id)]
                 known = {other.path for other in logs}
                 logs += [other for other in self._siblings(log, first, beside) if other.path not in known]
         found = []
@@ -243,6 +245,8 @@ class Chooser:
                 if log in is_fresh:
                     options = self._options_for(log, self._seen[log].first)
                     assert options is not None
+                    if log in entities and not options.target.entity:
+                        options = options._replace(target=options.target._replace(entity=entities[log]))
                     wanted.append(ChosenLog(log, first, others, options))
                 elif log in busy:
                     busy[log].others = others

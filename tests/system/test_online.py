@@ -414,3 +414,47 @@ def test_the_wait_at_the_end_can_be_interrupted_and_the_upload_goes_on(
     live_mock_server.clear_faults()
     until(program.is_syncer_gone, "the end of the syncer")
     assert live_mock_server.run("local", "impatient", "r")["state"] == "finished"
+
+
+SHARED = """
+import os, sys, time, wandb
+rank = int(sys.argv[1])
+run = wandb.init(project="ranks", id="together", mode="shared", settings={
+    "x_primary": rank == 0, "x_update_finish_state": rank == 0, "x_disable_stats": True, "console": "off"})
+for n in range(20):
+    run.log({"rank": rank, "n": n})
+while rank and not os.path.exists("stop"):
+    time.sleep(0.05)
+run.log({"last": rank})
+run.finish()
+"""
+
+
+@pytest.mark.parametrize("mode", ["", "offline"])
+def test_a_shared_run_is_uploaded_while_it_is_recorded(live_mock_server: ServerProcess, mode: str) -> None:
+    environ = {**os.environ, **live_mock_server.environ, "WANDB_MODE": mode}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", SHARED, str(rank)], env=environ, stderr=subprocess.PIPE)
+        for rank in range(3)
+    ]
+    _, told = ranks[0].communicate(timeout=TIMEOUT_S)  # which does not wait for the others
+    assert ranks[0].returncode == 0 and all(rank.poll() is None for rank in ranks[1:])
+
+    def rows() -> List[Dict[str, Any]]:
+        if not live_mock_server.runs():
+            return []
+        return [json.loads(line) for line in live_mock_server.run("local", "ranks", "together")["history"]]
+
+    if mode:
+        assert not rows() and b"wandb sync" in told
+    else:
+        assert b"Other processes go on" in told and [row for row in rows() if row.get("last") == 0]
+        until(lambda: len(rows()) == 61, "what the others have logged by now")
+    Path("stop").touch()
+    assert [rank.wait(TIMEOUT_S) for rank in ranks] == [0, 0, 0]
+    for rank in ranks[1:]:
+        rank.communicate()
+    if not mode:
+        state = until(lambda: len(rows()) == 63 and live_mock_server.run("local", "ranks", "together"), "all")
+        until(lambda: live_mock_server.run("local", "ranks", "together")["state"] == "finished", "the end")
+        assert state["id"]

@@ -125,6 +125,11 @@ def alert(title: str, text: str, level: str, wait_ms: int) -> bytes:
     return _record("alert", {"title": title, "text": text, "level": level, "wait_duration": wait_ms})
 
 
+def tensorboard(values: Mapping[str, Any]) -> bytes:
+    """Return a directory of TensorBoard's, or a place in a file of it; `values` are fields of TBRecord."""
+    return _record("footer", {"event_files": values})
+
+
 def artifact(values: Mapping[str, Any]) -> bytes:
     """Return an artifact that the run has made; `values` are fields of ArtifactRecord."""
     return _record("artifact", values)

@@ -290,6 +290,7 @@ FooterRecord
   state 1001 RunState
   late 1002 HistoryRecord
   lost 1003 LostRecords
+  event_files 1030 TBRecord
 
 GitInfo
   remote 1 string
@@ -675,6 +676,8 @@ TBRecord
   ignore_timestamp 6 bool
   ignore_hostname 7 bool
   _info 200 _RecordInfo
+  file 1000 string
+  end 1001 uint64
 
 TPUInfo
   name 1 string

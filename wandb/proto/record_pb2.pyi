@@ -568,18 +568,20 @@ class FinalRecord(_message.Message):
     def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
 
 class FooterRecord(_message.Message):
-    __slots__ = ["_info", "late", "lost", "pending", "state"]
+    __slots__ = ["_info", "event_files", "late", "lost", "pending", "state"]
+    EVENT_FILES_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     _INFO_FIELD_NUMBER: _ClassVar[int]
     _info: _RecordInfo
+    event_files: TBRecord
     late: HistoryRecord
     lost: LostRecords
     pending: HistoryRecord
     state: RunState
-    def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., pending: _Optional[_Union[HistoryRecord, _Mapping]] = ..., state: _Optional[_Union[RunState, _Mapping]] = ..., late: _Optional[_Union[HistoryRecord, _Mapping]] = ..., lost: _Optional[_Union[LostRecords, _Mapping]] = ...) -> None: ...
+    def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., pending: _Optional[_Union[HistoryRecord, _Mapping]] = ..., state: _Optional[_Union[RunState, _Mapping]] = ..., late: _Optional[_Union[HistoryRecord, _Mapping]] = ..., lost: _Optional[_Union[LostRecords, _Mapping]] = ..., event_files: _Optional[_Union[TBRecord, _Mapping]] = ...) -> None: ...
 
 class GitInfo(_message.Message):
     __slots__ = ["commit", "remote"]
@@ -1348,7 +1350,9 @@ class SummaryRecord(_message.Message):
     def __init__(self, update: _Optional[_Iterable[_Union[SummaryItem, _Mapping]]] = ..., remove: _Optional[_Iterable[_Union[SummaryItem, _Mapping]]] = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., whole: bool = ...) -> None: ...
 
 class TBRecord(_message.Message):
-    __slots__ = ["_info", "ignore_hostname", "ignore_timestamp", "log_dir", "namespace", "root_dir", "save", "save_path"]
+    __slots__ = ["_info", "end", "file", "ignore_hostname", "ignore_timestamp", "log_dir", "namespace", "root_dir", "save", "save_path"]
+    END_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
     IGNORE_HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     IGNORE_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     LOG_DIR_FIELD_NUMBER: _ClassVar[int]
@@ -1358,6 +1362,8 @@ class TBRecord(_message.Message):
     SAVE_PATH_FIELD_NUMBER: _ClassVar[int]
     _INFO_FIELD_NUMBER: _ClassVar[int]
     _info: _RecordInfo
+    end: int
+    file: str
     ignore_hostname: bool
     ignore_timestamp: bool
     log_dir: str
@@ -1365,7 +1371,7 @@ class TBRecord(_message.Message):
     root_dir: str
     save: bool
     save_path: str
-    def __init__(self, log_dir: _Optional[str] = ..., save: bool = ..., root_dir: _Optional[str] = ..., namespace: _Optional[str] = ..., save_path: _Optional[str] = ..., ignore_timestamp: bool = ..., ignore_hostname: bool = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
+    def __init__(self, log_dir: _Optional[str] = ..., save: bool = ..., root_dir: _Optional[str] = ..., namespace: _Optional[str] = ..., save_path: _Optional[str] = ..., ignore_timestamp: bool = ..., ignore_hostname: bool = ..., _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., file: _Optional[str] = ..., end: _Optional[int] = ...) -> None: ...
 
 class TPUInfo(_message.Message):
     __slots__ = ["count", "devices_per_chip", "hbm_gib", "name"]

@@ -11,6 +11,7 @@ Rule 2: a server that does not answer delays the upload and nothing else; `finis
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from time import monotonic, sleep
@@ -51,6 +52,7 @@ class Online:
         learned: Callable[[News], None],
         failed: Callable[[str, BaseException], None],
     ) -> None:
+        self._log = log
         self._settings = settings
         self._learned = learned
         self._failed = failed
@@ -63,6 +65,7 @@ class Online:
         self._started_s = 0.0
         self._has_told_address = False
         self._has_stopped_run = False
+        self._others_go_on = False
 
     def start(self) -> None:
         """Start the syncer and wait a moment for the run's address."""
@@ -106,6 +109,8 @@ class Online:
         termprogress("")
         if why_not:
             termwarn(f"Not everything is uploaded yet: {why_not}. {self._how_to_go_on()}")
+        elif self._others_go_on:
+            termlog("Other processes go on with the run; what they log is uploaded in the background.")
         elif self._news.status not in _ALL_IS_THERE:
             termwarn(f"Not everything was uploaded: {self._news.reason}. {self._how_to_go_on()}")
         if not quiet and self._news.url:
@@ -181,6 +186,9 @@ class Online:
             news = self._look()
             if news.status:
                 return ""
+            if self._settings._shared and news.n_bytes and news.offset >= self._n_bytes_of_log():
+                self._others_go_on = True
+                return ""
             if (news.offset, news.n_files) != (before.offset, before.n_files) or not news.trouble:
                 moved_s = now_s
             if news.trouble and (news.lacks_key or now_s - moved_s > TROUBLE_WAIT_S):
@@ -194,6 +202,12 @@ class Online:
                 termprogress(_progress(news))
             sleep(POLL_S)
         return "nothing uploads it"
+
+    def _n_bytes_of_log(self) -> float:
+        try:
+            return os.stat(self._log).st_size
+        except OSError:
+            return float("inf")
 
     def _how_to_go_on(self) -> str:
         return f"To go on with it later:\nwandb sync {self._syncer.directory}"

@@ -10,7 +10,7 @@ import sys
 from time import time
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from wandb import __version__
+from wandb import __version__, env
 from wandb.backend.base import Backend
 from wandb.errors import UsageError
 from wandb.internal import names
@@ -22,9 +22,9 @@ from wandb.sdk import active, run_directory, wandb_config, wandb_setup
 from wandb.sdk.beginning import Beginning, Earlier, was_requeued
 from wandb.sdk.guard import Guard
 from wandb.sdk.run_directory import RunDirectory
-from wandb.sdk.wandb_run import Run, RunIdentity, joined, joined_runs
+from wandb.sdk.wandb_run import Run, RunIdentity, _tell, joined, joined_runs
 from wandb.sdk.wandb_settings import CHOICES, Settings, Source
-from wandb.term import termlog, termwarn
+from wandb.term import termwarn
 
 DEFAULT_PROJECT = "uncategorized"  # as in wandb
 DEFAULT_CONFIG_FILE = "config-defaults.yaml"  # in the working directory
@@ -81,14 +81,15 @@ def init(
         mode: "online", "offline" or "disabled".  Default: online if there is an API key, else offline.
         force: Fail if nobody is logged in.
         reinit: What to do if there is a run already: "return_previous" (default), "finish_previous" (or
-            True), "create_new".
+            True; in notebooks the default), "create_new".
         resume: Whether the run goes on from an earlier one of its id, looked for in the directory of runs:
             "allow", "must" (with a warning if there is none), "never", "auto" (the run that this job, or the
             last program here, had and did not end well), or the id itself.
         resume_from: "RUN?_step=N": the run goes on behind step N; what came later is dropped by the syncer.
         fork_from: "RUN?_step=N": a new run that begins behind step N of another one.
         save_code: Keep the main script with the run.
-        tensorboard, sync_tensorboard, monitor_gym: Accepted with a warning; nothing of it is recorded yet.
+        tensorboard, sync_tensorboard: Record what is written for TensorBoard too.
+        monitor_gym: Accepted with a warning; nothing of it is recorded yet.
         anonymous, magic: Accepted for old scripts.
         settings: More settings; what is said by name above counts more.
 
@@ -115,7 +116,8 @@ def init(
     if previous is not None and previous not in setup.active_runs:
         previous = None  # it is the parent's; this process may have a run of its own
     if previous is not None and resolved.reinit != "create_new":
-        if resolved.reinit in ("default", "return_previous", False):
+        returns = (False, "return_previous") if resolved._ipython else (False, "return_previous", "default")
+        if resolved.reinit in returns:
             if config is not None:
                 termwarn(
                     "wandb.init() was called while a run is active; its config is not used.", repeat=False
@@ -211,13 +213,17 @@ def _open_run(
         run._watch(_observers(settings, run, directory.files, around.writer_id, bool(beginning.side_id)))
         if settings.save_code and not settings.disable_code:
             run._keep_code(around.program)
+        if settings.sync_tensorboard:
+            run._guarded("init", _hear_tensorboard, run)
         _warn_of_what_is_not_recorded(settings)
         if not settings.silent and not settings.quiet:
-            termlog(f"Run data is saved locally in {directory.path}")
-        if settings.mode in ("online", "run"):
+            _tell(f"Run data is saved locally in {directory.path}")
+        if _is_uploaded(settings) and not beginning.side_id:
             from wandb.sdk.online import Online  # which starts a process, and needs more for it
 
             run._go_online(Online(directory.log, settings, run._learn, guard.swallow))
+        if settings._ipython:
+            run._guarded("init", run._watch_notebook)
     return run
 
 
@@ -281,9 +287,21 @@ def _begin_beside(settings: Settings, run_id: str) -> Tuple[Beginning, RunDirect
 
 
 def _warn_of_what_is_not_recorded(settings: Settings) -> None:
-    for name, what in (("sync_tensorboard", "TensorBoard's event files"), ("monitor_gym", "Gym's videos")):
-        if getattr(settings, name):
-            termwarn(f"{name}: {what} are not recorded by wandb-ng yet; log() what you need.", repeat=False)
+    if settings.monitor_gym:
+        termwarn(
+            "monitor_gym: Gym's videos are not recorded by wandb-ng yet; log() what you need.", repeat=False
+        )
+
+
+def _hear_tensorboard(run: Run) -> None:
+    from wandb.integration.tensorboard.monkeypatch import patch_for_init
+
+    try:
+        patch_for_init()
+    except UsageError as error:  # none of its writers is installed: there is nothing to miss
+        termwarn(f"sync_tensorboard: {error}", repeat=False)
+        return
+    run._watched_events()
 
 
 def _mode(settings: Settings) -> str:
@@ -300,6 +318,21 @@ def _mode(settings: Settings) -> str:
         if not found:
             return "offline"
     return mode
+
+
+def _is_uploaded(settings: Settings) -> bool:
+    """Return whether the run is uploaded while it is recorded.
+
+    A shared one is, by the process that has its main log, for whoever has a key and has not said offline.
+    """
+    if settings.mode != "shared":
+        return settings.mode in ("online", "run")
+    from wandb.sdk.wandb_login import find_key
+
+    try:
+        return env.get("WANDB_MODE") != "offline" and bool(find_key(settings, settings.base_url))
+    except UsageError:
+        return False  # a netrc that cannot be read
 
 
 def _with_defaults(config: Dict[str, Any], settings: Settings) -> Dict[str, Any]:
@@ -335,8 +368,19 @@ def _look_around(settings: Settings) -> _Surroundings:
             commit=settings.git_commit or (git.commit if git else None),
             branch=None,
         )
-    program = find_program(settings.program, git.root or None if git else None)
+    notebook = _notebook(settings)
+    root = git.root or None if git else None
+    program = find_program(settings.program, root, notebook.get("path"), notebook.get("root"))
     return _Surroundings(program, git, names.generate_writer_id())
+
+
+def _notebook(settings: Settings) -> Mapping[str, str]:
+    """Return where the notebook is that this kernel runs, as far as that is known; {} if it is none."""
+    if not settings._jupyter:
+        return {}
+    from wandb import jupyter
+
+    return jupyter.notebook_metadata(settings)
 
 
 def _environment(settings: Settings, around: _Surroundings, start_time: float) -> Dict[str, Any]:
@@ -392,6 +436,8 @@ def _telemetry(settings: Settings, arguments: Mapping[str, Any], beginning: Begi
         feature["resumed"] = True
     if settings._shared:
         feature["shared_mode"] = True
+    if settings.sync_tensorboard:
+        feature["tensorboard_sync"] = True
     machine = os.uname().machine if hasattr(os, "uname") else ""
     return {
         "feature": feature,
@@ -467,6 +513,9 @@ def attach(attach_id: Optional[str] = None, run_id: Optional[str] = None, **opti
 
     directory, who, earlier, begin = attached(wandb_setup.setup().settings.wandb_dir, run_id)
     return joined(directory, who, earlier, *begin)
+
+
+_attach = attach  # the name that Lightning calls it by, with a run's `_attach_id`
 
 
 if hasattr(os, "register_at_fork"):

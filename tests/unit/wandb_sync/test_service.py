@@ -361,11 +361,11 @@ def test_a_torn_tail_is_no_loss(server: SimulatedServer, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_uploaded_yet_is_told(server: SimulatedServer, tmp_path: Path) -> None:
-    artifact = pb.Record()
-    artifact.artifact.name = "model"
-    report = sync(server, LogBuilder(tmp_path).add(artifact).exit(0).directory)
+    record = pb.Record()
+    record.tbrecord.log_dir = "somewhere"
+    report = sync(server, LogBuilder(tmp_path).add(record).exit(0).directory)
     (outcome,) = report.outcomes
-    assert outcome.status is Status.INCOMPLETE and "1 artifacts" in outcome.reason
+    assert outcome.status is Status.INCOMPLETE and "1 TensorBoard" in outcome.reason
 
 
 def test_a_server_that_wants_small_requests_gets_them(server: SimulatedServer, tmp_path: Path) -> None:

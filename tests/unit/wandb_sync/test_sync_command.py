@@ -158,7 +158,7 @@ def test_every_flag_that_wandb_sync_ever_had_is_taken(server: SimulatedServer, f
     assert result.exit_code == 0, (result.output, result.exception)
 
 
-@pytest.mark.parametrize("flag", ["--append", "--legacy", "--sync-tensorboard"])
+@pytest.mark.parametrize("flag", ["--append", "--legacy"])
 def test_a_flag_without_a_meaning_says_so(server: SimulatedServer, flag: str) -> None:
     LogBuilder(Path("wandb")).exit(0)
     assert f"{flag}: " in process(flag).stderr

@@ -309,8 +309,6 @@ def test_a_disabled_run_has_the_name_that_it_is_given() -> None:
 @pytest.mark.parametrize(
     "arguments, name",
     [
-        ({"tensorboard": True}, "sync_tensorboard"),
-        ({"sync_tensorboard": True}, "sync_tensorboard"),
         ({"monitor_gym": True}, "monitor_gym"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Today's import paths of what belongs to one framework."""
