@@ -24,6 +24,7 @@ from wandb.internal.run_files import RunFiles
 from wandb.sdk.artifacts import checks
 from wandb.sdk.artifacts.artifact import Artifact
 from wandb.sdk.artifacts.cache import ArtifactCache
+from wandb.sdk.artifacts.directories import at_once
 from wandb.sdk.artifacts.artifact_manifest_entry import LOOSE, STAGED, STEADY, ArtifactManifestEntry
 from wandb.term import termwarn
 
@@ -236,7 +237,7 @@ class RunArtifacts:
             SourceError: A file is not what it was when it was added.
             OSError: The run directory cannot take it.
         """
-        directories = set()
+        placed = []
         for entry in entries:
             assert entry.local_path is not None
             digest, algorithm, path = entry.digest, entry.algorithm, entry.local_path
@@ -251,11 +252,11 @@ class RunArtifacts:
             else:
                 target = self._store.copy_in(path, digest, algorithm)
             entry.local_path, entry.hold = target, STEADY
-            if self._is_synced:
-                sync(target)
-                directories.add(os.path.dirname(target))
-        for directory in directories:
-            sync(directory)
+            placed.append(target)
+        if self._is_synced:
+            for paths in (sorted(set(placed)), sorted({os.path.dirname(path) for path in placed})):
+                with at_once(sync, paths) as done:  # file systems sync several together
+                    list(done)
 
     def _is_somewhere(self, entry: ArtifactManifestEntry) -> bool:
         """Let an entry name a file that will still be there when this process has ended."""
