@@ -1,15 +1,16 @@
-// One run: its facts, curves, config and summary, console, files and artifacts.
+// One run: its facts, curves, media, config and summary, console, files and artifacts.
 
 import { ansi } from "./ansi.js";
 import { Chart } from "./chart.js";
 import { bytes, duration, el, fetchJson, filePath, number, part, state, when } from "./dom.js";
+import { MediaPanel } from "./media.js";
 
 const POINTS = 1000;
 const CONSOLE_LINES = 2000;
 const PREVIEW_BYTES = 512 * 1024;
 const IMAGE = /\.(png|jpe?g|gif|webp|bmp)$/i;
-const TABS = { charts: "Charts", system: "System", config: "Config and summary", console: "Console", files: "Files",
-  artifacts: "Artifacts" };
+const TABS = { charts: "Charts", media: "Media", system: "System", config: "Config and summary", console: "Console",
+  files: "Files", artifacts: "Artifacts" };
 
 export async function showRun(main, entity, project, id) {
   const path = `${part(entity)}/${part(project)}/${part(id)}`;
@@ -19,6 +20,7 @@ export async function showRun(main, entity, project, id) {
   let run = await fetchJson(`/page/run/${path}`);
   const panels = {
     charts: new CurvesPanel(path, "history", "_step"),
+    media: new MediaPanel(path),
     system: new CurvesPanel(path, "events", "_runtime"),
     config: new TreePanel(),
     console: new ConsolePanel(path),
