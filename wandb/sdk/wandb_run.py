@@ -725,6 +725,7 @@ class Run:
             self._guarded("finish", self._observers.stop)
         self.unwatch()
         if self._event_watch is not None:
+            self._guarded("finish", self._history.flush)  # the user's row is none of theirs
             self._guarded("finish", self._event_watch.finish)
         if self._notebook is not None:
             self._guarded("finish", self._notebook.finish)
@@ -1300,6 +1301,7 @@ class Run:
                 self._backend,
                 self._guard.handle,
                 self._settings.durability == "record",
+                self.mode,
             )
         return self._artifacts
 
