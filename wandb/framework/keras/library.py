@@ -17,7 +17,7 @@ def _keras() -> Any:
     return found
 
 
-keras = _keras()
+keras: Any = _keras()
 
 
 def current_run(callback: object, feature: str) -> Any:
