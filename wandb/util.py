@@ -88,7 +88,7 @@ def json_friendly(obj: Any) -> Tuple[Any, bool]:
 
 
 def json_dumps_safer(obj: Any, **kwargs: Any) -> str:
-    """As `json.dumps` without spaces; numbers, arrays and tensors of other libraries are numbers and lists."""
+    """As `json.dumps` without spaces; numbers, arrays and tensors of other libraries become plain ones."""
 
     def other(value: Any) -> Any:
         plain, is_changed = json_friendly(value)

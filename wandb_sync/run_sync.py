@@ -80,6 +80,7 @@ FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wand
 ARTIFACT_WAIT_S = 1.0  # how often it is looked what else there is to do while artifacts are on their way
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+LARGE_FILES_BYTES = 32 << 20  # of one run, of which not all workers of a watch may upload the like
 LITTLE_FILES, LITTLE_BYTES = 8, 1 << 18  # what is uploaded in one round, in no time
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
@@ -163,6 +164,7 @@ class RunSync:
         others: Others = Others(),
         leases: Optional[List[Lease]] = None,
         batch: Optional[BatchSize] = None,
+        large_files: Optional[threading.Semaphore] = None,
         stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -175,6 +177,7 @@ class RunSync:
             others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
             batch: What is known of the size of posts.
+            large_files: How many runs may upload large files at a time; None: all.
             stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
@@ -197,6 +200,7 @@ class RunSync:
         self.is_behind = False
         self._stamp: Tuple[int, ...] = ()  # of the log, when it was last visited
         self._batch = batch or BatchSize()
+        self._large_files = large_files
         self._bundles: Dict[str, Bundle] = {}  # by log
         self._reset()
 
@@ -523,7 +527,11 @@ class RunSync:
             return self._outcome(session, Status.RUNNING, "the run goes on")
         if session.exit_code is None and self._add_last_events(session):
             return self._visit(until_s)  # there is a side log that was not there before
-        return self._finish(session, reader)
+        with self._turn_for_files(session, final=True) as is_our_turn:
+            if is_our_turn:
+                return self._finish(session, reader)
+        self._push(session)
+        return self._outcome(session, Status.RUNNING, "its files wait for those of other runs")
 
     def _add_last_events(self, session: Session) -> bool:
         """Add what a killed program has written for TensorBoard and not recorded; False if that is nothing.
@@ -545,7 +553,9 @@ class RunSync:
         if not self._is_open or not is_kept or session.is_waiting:
             self._push(session)  # before the files: trouble with one must not keep the rows back
         if time.monotonic() >= self._files_due_s:
-            self._upload_files(session, final=False)
+            with self._turn_for_files(session, final=False) as is_our_turn:
+                if is_our_turn:
+                    self._upload_files(session, final=False)
             self._files_due_s = time.monotonic() + FILES_EVERY_S
         self._upload_artifacts(session)
         if self._unreported:
@@ -798,21 +808,12 @@ class RunSync:
         if self.others.before or self.others.after:
             return False  # whose console text is a file of any size
         if session.artifacts or self._queue is not None:
+            return False  # what may take hours
+        sources = (session.main, *session.sides.values())
+        if sum(len(source.files) for source in sources) > LITTLE_FILES:
             return False
-        paths = [
-            os.path.join(
-                self._sides[source.id].path.parent if source.id else self.log.directory, "files", path
-            )
-            for source in (session.main, *session.sides.values())
-            for path in source.files
-        ]
-        if len(paths) > LITTLE_FILES:
-            return False
-        n_bytes = session.waiting_bytes
-        for path in paths:
-            with contextlib.suppress(OSError, ValueError):
-                n_bytes += os.stat(path).st_size
-        return n_bytes <= LITTLE_BYTES
+        on_disk, _ = self._files_on_disk(session, final=True)
+        return session.waiting_bytes + _n_bytes(on_disk) <= LITTLE_BYTES
 
     def _judge(self, session: Session, lacks: List[str]) -> Outcome:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
@@ -823,6 +824,9 @@ class RunSync:
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
         )
+        if session.n_late and session.sides and self.options.wishes.step_policy == "rewind":
+            kept = "were kept: of several processes, nothing is taken back"
+            notes.append(f"{session.n_late} rows whose step goes back {kept}")
         if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))
@@ -907,10 +911,26 @@ class RunSync:
 
     # ---- files
 
-    def _upload_files(self, session: Session, *, final: bool) -> None:
+    @contextlib.contextmanager
+    def _turn_for_files(self, session: Session, *, final: bool) -> Iterator[bool]:
+        """Yield whether files may be uploaded now: large ones take long, and leave room for other runs."""
+        turns = self._large_files
+        if turns is None or _n_bytes(self._files_on_disk(session, final=final)[0]) < LARGE_FILES_BYTES:
+            yield True
+            return
+        is_our_turn = turns.acquire(blocking=False)
+        try:
+            yield is_our_turn
+        finally:
+            if is_our_turn:
+                turns.release()
+
+    def _files_on_disk(
+        self, session: Session, *, final: bool
+    ) -> Tuple[List[files.Source], List[files.Missing]]:
+        """Return the files that are to be uploaded and have not arrived, and those that cannot be."""
         sources: List[files.Source] = []
         missing: List[files.Missing] = []
-        assert self._transcript is not None
         for source in (*session.sides.values(), session.main):
             wanted = [
                 path
@@ -919,7 +939,12 @@ class RunSync:
             ]
             log = self._sides[source.id].path if source.id in self._sides else self.log.path
             present, absent = files.from_disk(log.parent / "files", wanted, self._bundle_of(log))
-            sources, missing = sources + present, missing + absent
+            sources, missing = sources + files.changed(present, self._uploaded), missing + absent
+        return sources, missing
+
+    def _upload_files(self, session: Session, *, final: bool) -> None:
+        sources, missing = self._files_on_disk(session, final=final)
+        assert self._transcript is not None
         with contextlib.ExitStack() as stack:
             if final:
                 self._missing = {}
@@ -1192,6 +1217,10 @@ def _has_unnoted_artifacts(entry: Checkpoint) -> bool:
     """Whether it was written by a version that passed artifacts over."""
     passed_over = entry.session.get("not_uploaded", {})
     return "artifacts" in passed_over or "used artifacts" in passed_over
+
+
+def _n_bytes(sources: Sequence[files.Source]) -> int:
+    return sum(len(s.body) if isinstance(s.body, bytes) else s.body.n_bytes for s in sources)
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:

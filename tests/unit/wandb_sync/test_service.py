@@ -29,6 +29,7 @@ from wandb_sync.outcomes import Report, Status
 from wandb_sync.selection import Selection
 from wandb_sync.service import Service
 from wandb_sync.session import Target, Wishes
+from wandb_sync.transport.base import Request, Response
 
 Events = List[Tuple[str, Mapping[str, Any]]]
 
@@ -1022,6 +1023,33 @@ def test_a_followed_run_that_fails_for_a_while_is_tried_again_and_the_others_go_
     assert len(server.run("bad").history) == 2
     told, *_ = following.told("waiting")
     assert "503" in told["error"] and "-bad/" in told["log"]
+
+
+def test_large_files_of_several_runs_do_not_take_all_places_of_a_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_sync, "LARGE_FILES_BYTES", 10_000)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
+    link_is_free = threading.Event()
+
+    class SlowServer(SimulatedServer):
+        def send(self, request: Request) -> Response:
+            if request.n_bytes >= 10_000:
+                link_is_free.wait(60)
+            return super().send(request)
+
+    server = SlowServer()
+    for name in "abc":
+        alive(tmp_path / "w", name).file("model.bin", bytes(10_000)).rows(1).exit(0)
+    small = alive(tmp_path / "w", "small").rows(1)
+    with Following(server, tmp_path / "w", watch=True, parallel=2, poll_s=0.02) as following:
+        following.until(lambda: len(server.runs) == 4)
+        small.rows(2)
+        following.until(lambda: len(server.run("small").history) == 3)
+        assert not any(run.complete for run in server.runs.values())
+        link_is_free.set()
+        following.until(lambda: sum(run.complete for run in server.runs.values()) == 3)
+    assert all(len(server.run(name).files["model.bin"]) == 10_000 for name in "abc")
 
 
 def test_patience_with_a_followed_run_ends(
