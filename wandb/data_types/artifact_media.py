@@ -90,6 +90,11 @@ class ArtifactMedia:
         whole = with_suffix(name, value._kind)
         elsewhere = _elsewhere(value, self._artifact)
         if elsewhere is not None:
+            if whole.startswith(f"{TABLES}/"):  # several may be pointed at, and by several columns
+                whole = f"{TABLES}/{self._digest(elsewhere[0].encode())}.{value._kind}.json"
+                pointed_at = self._artifact.manifest.get_entry_by_path(whole)
+                if pointed_at is not None:
+                    return pointed_at
             return self._artifact._refer(*elsewhere, whole)
         self._being_added[id(value)] = whole
         try:

@@ -3,6 +3,7 @@
 import sys
 import warnings
 
+import numpy
 import torch
 
 if "pytorch_lightning" in sys.argv:
@@ -59,9 +60,10 @@ trainer = lightning.Trainer(
 loader = torch.utils.data.DataLoader(data, batch_size=8)
 trainer.fit(model, loader, loader)
 trainer.validate(model, loader, verbose=False)
+pixels = numpy.arange(48, dtype="uint8").reshape(4, 4, 3)
 logger.log_table("samples", columns=["a", "b"], data=[[1, "x"], [2, "y"]])
 logger.log_text("texts", columns=["text"], data=[["hello"]], step=100)
-logger.log_image("pictures", images=[torch.zeros(3, 4, 4), torch.ones(3, 4, 4)], caption=["none", "all"])
+logger.log_image("pictures", images=[pixels, 255 - pixels], caption=["some", "others"])
 logger.log_hyperparams({"later": {"deep": 2}, "path": None})
 logger.experiment.summary["done"] = True
 logger.experiment.unwatch(model)

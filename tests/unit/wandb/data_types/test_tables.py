@@ -180,3 +180,18 @@ def test_a_curve_of_a_classifier_needs_as_many_of_one_as_of_the_other() -> None:
         wandb.plot.confusion_matrix(y_true=[0, 1], preds=[0])
     chart = wandb.plot.confusion_matrix(y_true=[0, 2], preds=[0, 2], class_names=["a", "b", "c"])
     assert len(chart.table.data) == 9
+
+
+def test_a_table_points_at_two_of_another_artifact(wandb_init_run: Any) -> None:
+    first, second = (wandb.Table(columns=["a"], data=[[name]]) for name in ("x", "y"))
+    theirs = wandb.Artifact("theirs", "data")
+    theirs.add(first, "first")
+    theirs.add(second, "second")
+    wandb_init_run.log_artifact(theirs)
+    pointing = wandb.Table(
+        columns=["one", "two", "again"], data=[[first.index_ref(0), second.index_ref(0), first.index_ref(0)]]
+    )
+    ours = wandb.Artifact("ours", "data")
+    ours.add(pointing, "pointing")
+    places = {entry.ref.rpartition("/")[2] for entry in ours.manifest.entries.values() if entry.ref}
+    assert places == {"first.table.json", "second.table.json"}
