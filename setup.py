@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "wandb" / "version.py").read_text()).group(1)
@@ -31,14 +32,45 @@ EXTRAS = {
     "parquet": ["pyarrow>=10"],
     # `wandb export --to tensorboard`: event files without TensorBoard itself, or TensorFlow.
     "tensorboard": ["tensorboardX>=2.5"],
+    # Artifacts: references to objects in buckets, each with the service's own library.
+    "aws": ["boto3>=1.20"],
+    "gcp": ["google-cloud-storage>=2"],
+    "azure": ["azure-storage-blob>=12", "azure-identity>=1.6"],
+    # Artifacts with digest_algorithm="XXH128".
+    "xxhash": ["xxhash>=3"],
+    # wandb.watch: hooks in PyTorch's models.
+    "pytorch": ["torch>=1.11"],
+    # The callbacks of wandb.integration.keras: classes of Keras 3.
+    "keras": ["keras>=3.0"],
     # `config-defaults.yaml`, `WANDB_CONFIG_PATHS` and sweep files are YAML.
     "yaml": ["PyYAML>=5.4"],
 }
 # What weighs hundreds of megabytes, and only some need, is not part of "all".
-HEAVY = ("figures", "molecule", "tables", "plot", "video")
+HEAVY = ("aws", "azure", "figures", "gcp", "keras", "molecule", "plot", "pytorch", "tables", "video")
 EXTRAS["all"] = sorted({one for extra in EXTRAS if extra not in HEAVY for one in EXTRAS[extra]})
 
+# What we are to a library that asks the metadata whether wandb is installed, and which (decision 0031).
+STAND_IN = """\
+Metadata-Version: 2.1
+Name: wandb
+Version: 0.31.0
+Summary: Stands for the package wandb, whose place wandb-ng takes
+"""
+
+
+class BuildWithStandIn(build_py):
+    """Adds the metadata of a package `wandb` to the modules."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            metadata = Path(self.build_lib) / "wandb.egg-info" / "PKG-INFO"
+            metadata.parent.mkdir(parents=True, exist_ok=True)
+            metadata.write_text(STAND_IN, encoding="utf-8")
+
+
 setup(
+    cmdclass={"build_py": BuildWithStandIn},
     name="wandb-ng",
     version=VERSION,
     description="An open, offline-first recorder and syncer for the Weights & Biases API",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wandb import env as env
     from wandb import errors as errors
     from wandb import jupyter as jupyter
+    from wandb import keras as keras
     from wandb import plot as plot
     from wandb import sdk as sdk
     from wandb import util as util
@@ -47,7 +48,12 @@ if TYPE_CHECKING:
     from wandb.plot.charts import plot_table as plot_table
     from wandb.plot.charts import visualize as visualize
     from wandb.sdk.active import alert as alert
+    from wandb.sdk.active import link_artifact as link_artifact
+    from wandb.sdk.active import link_model as link_model
     from wandb.sdk.active import log_artifact as log_artifact
+    from wandb.sdk.active import log_model as log_model
+    from wandb.sdk.active import use_artifact as use_artifact
+    from wandb.sdk.active import use_model as use_model
     from wandb.sdk.active import define_metric as define_metric
     from wandb.sdk.active import ensure_configured as ensure_configured
     from wandb.sdk.active import finish as finish
@@ -56,6 +62,8 @@ if TYPE_CHECKING:
     from wandb.sdk.active import mark_preempting as mark_preempting
     from wandb.sdk.active import pin_config_keys as pin_config_keys
     from wandb.sdk.active import save as save
+    from wandb.sdk.active import unwatch as unwatch
+    from wandb.sdk.active import watch as watch
     from wandb.sdk import wandb_helper as helper
     from wandb.sdk.artifacts.artifact import Artifact as Artifact
     from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
@@ -94,6 +102,7 @@ _HOMES: Dict[str, str] = {
     "Summary": "wandb.sdk.wandb_summary",
     "init": "wandb.sdk.wandb_init",
     "attach": "wandb.sdk.wandb_init",
+    "_attach": "wandb.sdk.wandb_init",
     "setup": "wandb.sdk.wandb_setup",
     "teardown": "wandb.sdk.wandb_setup",
     "login": "wandb.sdk.wandb_login",
@@ -113,8 +122,15 @@ _HOMES: Dict[str, str] = {
     "sweep": "wandb.sdk.wandb_sweep",
     "Artifact": "wandb.sdk.artifacts.artifact",
     "ArtifactTTL": "wandb.sdk.artifacts.artifact_ttl",
+    "link_artifact": "wandb.sdk.active",
+    "link_model": "wandb.sdk.active",
     "log_artifact": "wandb.sdk.active",
+    "log_model": "wandb.sdk.active",
+    "use_artifact": "wandb.sdk.active",
+    "use_model": "wandb.sdk.active",
     "mark_preempting": "wandb.sdk.active",
+    "watch": "wandb.sdk.active",
+    "unwatch": "wandb.sdk.active",
     "termlog": "wandb.term",
     "termwarn": "wandb.term",
     "termerror": "wandb.term",
@@ -145,6 +161,7 @@ _PARTS: Dict[str, str] = {
     "errors": "wandb.errors",
     "helper": "wandb.sdk.wandb_helper",
     "jupyter": "wandb.jupyter",
+    "keras": "wandb.keras",
     "plot": "wandb.plot",
     "sdk": "wandb.sdk",
     "tensorboard": "wandb.integration.tensorboard",
@@ -155,7 +172,7 @@ _PARTS: Dict[str, str] = {
     "wandb_sdk": "wandb.sdk",
 }
 
-__all__ = [*_HOMES, *_PARTS, "run", "config", "summary", "__version__"]
+__all__ = [*(name for name in _HOMES if name[0] != "_"), *_PARTS, "run", "config", "summary", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,8 @@
 """What the syncer of an online run tells whoever records it: one small file beside the log.
 
+Beside it, `run-ID.wandb.live.artifacts` grows by a line for each artifact that has arrived, or will not:
+whoever waits for one reads on where the last reading ended.
+
 Spec: schema/checkpoint/FORMAT.md, "Live".  Both halves know it; nothing else goes between them but the log.
 
 Rule 1: the file is replaced as a whole; a reader sees the old or the new one.  It is not synced to the disk:
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from wandb.processes import Life, ProcessId, life_of
 
@@ -85,3 +88,59 @@ def read(path: str) -> Optional[News]:
         return News(**{name: body[name] for name in News._fields if name in body})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+class Arrival(NamedTuple):
+    """What became of an artifact.
+
+    Attributes:
+        client_id: What its recorder calls it.
+        name: Without version.
+        id, version, digest: What the server calls it; the version is None while others add to it.
+        error: Why it will not arrive; empty if it has.
+    """
+
+    client_id: str
+    name: str = ""
+    id: str = ""
+    version: Optional[int] = None
+    digest: str = ""
+    error: str = ""
+
+
+def arrivals_path(log: str) -> str:
+    """Return where the arrivals of a log's artifacts are told."""
+    return path_of(log) + ".artifacts"
+
+
+def add_arrival(path: str, arrival: Arrival) -> None:
+    """Tell of one artifact.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    line = json.dumps(arrival._asdict()).encode() + b"\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def read_arrivals(path: str, offset: int = 0) -> Tuple[List[Arrival], int]:
+    """Return what was told since byte `offset`, and from where on to read the next time."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except OSError:
+        return [], offset
+    whole = data[: data.rfind(b"\n") + 1]
+    found = []
+    for line in whole.splitlines():
+        try:
+            body = json.loads(line)
+            found.append(Arrival(**{name: body[name] for name in Arrival._fields if name in body}))
+        except (ValueError, TypeError):
+            pass  # of a disk that was full
+    return found, offset + len(whole)

@@ -88,13 +88,13 @@ def json_friendly(obj: Any) -> Tuple[Any, bool]:
 
 
 def json_dumps_safer(obj: Any, **kwargs: Any) -> str:
-    """As `json.dumps`, and numbers, arrays and tensors of other libraries are numbers and lists."""
+    """As `json.dumps` without spaces; numbers, arrays and tensors of other libraries become plain ones."""
 
     def other(value: Any) -> Any:
         plain, is_changed = json_friendly(value)
         return plain if is_changed else str(value)
 
-    return json.dumps(obj, default=other, **kwargs)
+    return json.dumps(obj, default=other, **{"separators": (",", ":"), **kwargs})
 
 
 def downsample(values: Sequence[Any], target_length: int) -> List[Any]:

@@ -40,6 +40,13 @@ query ArtifactByName($entity: String!, $project: String!, $name: String!) {
   project(name: $project, entityName: $entity) { artifact(name: $name) { %s } }
 }"""
     % _CREATED,
+    "CollectionVersions": """
+query CollectionVersions($entity: String!, $project: String!, $name: String!) {
+  project(name: $project, entityName: $entity) {
+    artifactCollection(name: $name) { artifacts { edges { version node { %s } } } }
+  }
+}"""
+    % _CREATED,
     "CreateArtifact": """
 mutation CreateArtifact($input: CreateArtifactInput!) { createArtifact(input: $input) { artifact { %s } } }"""
     % _CREATED,
@@ -168,6 +175,18 @@ def artifact_by_name(entity: str, project: str, name: str) -> Request:
 def read_by_name(response: Response) -> Optional[Version]:
     found = (read_answer(response, "ArtifactByName").get("project") or {}).get("artifact")
     return _version(found) if isinstance(found, dict) else None
+
+
+def collection_versions(entity: str, project: str, name: str) -> Request:
+    return _request("CollectionVersions", {"entity": entity, "project": project, "name": name})
+
+
+def read_versions(response: Response) -> List[Version]:
+    """Return the versions of a collection, the newest first; none if there is no such collection."""
+    project = read_answer(response, "CollectionVersions").get("project") or {}
+    artifacts = (project.get("artifactCollection") or {}).get("artifacts") or {}
+    nodes = [edge.get("node") for edge in artifacts.get("edges") or ()]
+    return [_version(node) for node in nodes if isinstance(node, dict)]
 
 
 def create_artifact(record: ArtifactRecord, where: Bucket, name: str, history_step: Optional[int]) -> Request:

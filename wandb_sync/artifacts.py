@@ -61,7 +61,6 @@ MAX_PARTS = 10_000
 FOLDER = "artifacts"  # of a run directory: files by their digests; our recorder puts them there, and packs
 PIECE_BYTES = 1 << 20
 _RUN_DIRECTORY = re.compile(r"(offline-)?run-\d{8}_\d{6}-.+")
-_CLIENT_ID = re.compile("[a-z0-9]{128}")
 _ADDRESS = re.compile(rf"{protocol.CLIENT_SCHEME}://([^/:]+)(:latest)?/(.*)", re.DOTALL)
 
 
@@ -302,7 +301,7 @@ class ArtifactUpload:
         self._is_coming = is_coming
 
     def run(self) -> Version:
-        """Upload it, or note that it was used.
+        """Upload it; if it was made elsewhere, say that it was used, or link it.
 
         Raises:
             Failed: It cannot be uploaded.
@@ -317,26 +316,40 @@ class ArtifactUpload:
     # ---- used
 
     def _use(self, record: UseArtifactRecord) -> Version:
-        found = self._meant(record.id, record.name)
-        self._send(protocol.use_artifact(found.id, self._where))
+        found = self._meant(record)
+        if record.HasField("link"):
+            link = record.link
+            entity, project = link.entity or self._where.entity, link.project or self._where.project
+            self._send(protocol.link_artifact(found.id, entity, project, link.collection, link.aliases))
+        else:
+            self._send(protocol.use_artifact(found.id, self._where))
         return found
 
-    def _meant(self, id: str, name: str) -> Version:
-        """Return the version that an id of the server, one of a recorder, or a name means."""
-        if _CLIENT_ID.fullmatch(id):
-            mapped = protocol.read_mapping(self._send(protocol.client_id_mapping(id)))
-            if not mapped and self._is_coming(id):
+    def _meant(self, record: UseArtifactRecord) -> Version:
+        """Return the version that is meant: by the server's id, the recorder's, or a name and a digest."""
+        found = None
+        if record.client_id:
+            mapped = protocol.read_mapping(self._send(protocol.client_id_mapping(record.client_id)))
+            if not mapped and self._is_coming(record.client_id):
                 raise _NotYet
-            id = mapped
-        found = protocol.read_by_id(self._send(protocol.artifact_by_id(id))) if id else None
-        if found is None and name:
-            *place, name = name.split("/")
-            entity = place[-2] if len(place) > 1 else self._where.entity
-            project = place[-1] if place else self._where.project
+            found = self._by_id(mapped)
+        found = found or self._by_id(record.id)
+        if found is None and record.name:
+            *place, name = record.name.split("/")
+            entity = record.entity or (place[-2] if len(place) > 1 else self._where.entity)
+            project = record.project or (place[-1] if place else self._where.project)
             found = protocol.read_by_name(self._send(protocol.artifact_by_name(entity, project, name)))
+            if found is not None and record.digest not in ("", found.digest):
+                collection = name.partition(":")[0]
+                answer = self._send(protocol.collection_versions(entity, project, collection))
+                same = [one for one in protocol.read_versions(answer) if one.digest == record.digest]
+                found = same[0] if same else None
         if found is None:
             raise Failed("the server does not have it")
         return found
+
+    def _by_id(self, id: str) -> Optional[Version]:
+        return protocol.read_by_id(self._send(protocol.artifact_by_id(id))) if id else None
 
     # ---- made
 
@@ -351,7 +364,7 @@ class ArtifactUpload:
             try:
                 found = self._fill(record, found)
             except RejectedError:
-                now = protocol.read_by_id(self._send(protocol.artifact_by_id(found.id)))
+                now = self._by_id(found.id)
                 if now is None or now.state != protocol.COMMITTED:
                     raise
                 found = now  # by somebody else, who has another copy of the log
@@ -368,8 +381,7 @@ class ArtifactUpload:
 
     def _begun(self, record: ArtifactRecord, name: str) -> Optional[Version]:
         """Return what an earlier attempt has left on the server."""
-        id = protocol.read_mapping(self._send(protocol.client_id_mapping(record.client_id)))
-        found = protocol.read_by_id(self._send(protocol.artifact_by_id(id))) if id else None
+        found = self._by_id(protocol.read_mapping(self._send(protocol.client_id_mapping(record.client_id))))
         if found is None or found.place != (self._where.entity, self._where.project, name):
             return None
         return found if found.state in (protocol.PENDING, protocol.COMMITTED) else None

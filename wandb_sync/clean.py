@@ -8,7 +8,9 @@ Rule 3: a directory goes only if it is called as run directories are and holds n
         the syncer put there.  Whoever copied a log among his own files loses none of them.
 Rule 4: a directory is judged by itself: of a run that was requeued, the segments that have arrived may go
         while it goes on.
-Rule 5: a directory gets another name before anything in it goes.  A kill leaves no half of a run; the next
+Rule 5: the directories of a shared run's other processes go with that of its main log, and before it: all
+        that is in them has to be proven too.
+Rule 6: a directory gets another name before anything in it goes.  A kill leaves no half of a run; the next
         clean removes what is left.
 """
 
@@ -19,26 +21,28 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from wandb.errors import Error, LeaseHeld, LogError, SyncError
 from wandb.transaction_log.compaction import UNFINISHED
 from wandb.transaction_log.format import COMPRESSED_SUFFIX
 from wandb.transaction_log.log_file import status
+from wandb.transaction_log.side_logs import side_logs
 from wandb_sync.bundle import bundle_path
 from wandb_sync.checkpoint import checkpoints_of
-from wandb_sync.discover import Log, logs_in, sidecars
+from wandb_sync.discover import Log, Sidecars, logs_in, sidecars
 from wandb_sync.follow import is_over
 from wandb_sync.lease import Lease
 from wandb_sync.pack import memory
 from wandb_sync.pack.manifest import MEMORY_NAME
 from wandb_sync.printed import hand_on_printed
 from wandb_sync.receipts import log_differs, read_receipts, side_names
-from wandb_sync.segments import peek, segment_name
+from wandb_sync.segments import peek, run_of, segment_name
+from wandb_sync.sides import sides_of
 
 DEFAULT_MIN_AGE_HOURS = 24.0  # as the real client's --clean-old-hours
 RUN_PREFIXES = ("run-", "offline-run-")
-RUN_PARTS = frozenset(("files", "logs", "tmp", "code"))  # beside the log; ours and the real client's
+RUN_PARTS = frozenset(("artifacts", "files", "logs", "tmp", "code"))  # beside the log; ours and wandb's
 REMOVING_PREFIX = ".removing-"
 
 NO_RECEIPT = "no server is proven to have it"
@@ -64,6 +68,7 @@ class Judged(NamedTuple):
     """One run directory.
 
     Attributes:
+        sides: Those that go with it: of other processes of a shared run.
         reason: Why it stays; empty: it may go.
         is_proven: Whether a server has all of it, by receipts.
         n_bytes: What removing it frees.
@@ -74,6 +79,7 @@ class Judged(NamedTuple):
     reason: str
     is_proven: bool
     n_bytes: int
+    sides: Tuple[Path, ...] = ()
 
 
 def judge(logs: Sequence[Log], options: CleanOptions = CleanOptions()) -> List[Judged]:
@@ -85,34 +91,43 @@ def judge(logs: Sequence[Log], options: CleanOptions = CleanOptions()) -> List[J
     newest = {directory for directory, _ in ordered[len(ordered) - options.keep_last :]}
     found = []
     for directory, inside in ordered:
-        is_proven = all(_is_proven(log, options.state_dir) for log in inside)
+        sides = {log: _sides_elsewhere(log) for log in inside}
+        is_proven = all(_is_proven(log, options.state_dir, sides[log]) for log in inside)
         reason = _reason(directory, inside, options, is_proven)
+        beside = tuple(sorted({side.parent for log in inside for side in sides[log]}))
+        for path in beside:
+            reason = reason or _reason_of_sides(path, inside, options, is_proven)
         if not reason and directory in newest and options.keep_last:
             reason = f"it is one of the newest {options.keep_last}"
-        found.append(
-            Judged(directory, tuple(inside), reason, is_proven, 0 if reason else _n_bytes(directory))
-        )
+        n_bytes = 0 if reason else sum(map(_n_bytes, (directory, *beside)))
+        found.append(Judged(directory, tuple(inside), reason, is_proven, n_bytes, beside))
     return found
 
 
-def removable(logs: Sequence[Log], min_age_hours: float) -> Tuple[List[Path], Dict[Path, str]]:
-    """Return the run directories that may go, and why the others that are on the server may not (rule 3).
+def removable(
+    logs: Sequence[Log], min_age_hours: float
+) -> Tuple[Dict[Path, Tuple[Path, ...]], Dict[Path, str]]:
+    """Return the run directories that may go, each with those that go with it, and why the others that are on
+    the server may not (rule 3).
 
     Args:
         min_age_hours: Since the log was last written to.
     """
-    found: List[Path] = []
+    found: Dict[Path, Tuple[Path, ...]] = {}
     refused: Dict[Path, str] = {}
     for one in judge(logs, CleanOptions(min_age_hours)):
         if not one.reason:
-            found.append(one.directory)
+            found[one.directory] = one.sides
         elif one.is_proven and one.reason == _foreign(one.directory, one.logs):
             refused[one.directory] = one.reason
     return found, refused
 
 
-def remove(directory: Path) -> None:
-    """Remove a run directory; links in it go, what they lead to stays (rule 5).
+def remove(directory: Path, sides: Sequence[Path] = ()) -> None:
+    """Remove a run directory; links in it go, what they lead to stays (rule 6).
+
+    Args:
+        sides: Directories that go before it, as `judge` says.
 
     Raises:
         LeaseHeld: Somebody has begun to sync or pack it; it is as it was.
@@ -136,11 +151,46 @@ def remove(directory: Path) -> None:
             raise
         for log in logs:
             _hand_on(log)
-        doomed = directory.with_name(REMOVING_PREFIX + directory.name)
-        if os.path.lexists(doomed):
-            shutil.rmtree(doomed)
-        os.rename(directory, doomed)
+        for path in sides:
+            shutil.rmtree(_doomed(path))
+        doomed = _doomed(directory)
     shutil.rmtree(doomed)
+
+
+def _doomed(directory: Path) -> Path:
+    """Give a directory the name under which it is removed, by us or by the next clean; returns that."""
+    doomed = directory.with_name(REMOVING_PREFIX + directory.name)
+    if os.path.lexists(doomed):
+        shutil.rmtree(doomed)
+    os.rename(directory, doomed)
+    return doomed
+
+
+def _sides_elsewhere(log: Log) -> List[Path]:
+    """Return the side logs of a shared run's other processes, which have directories of their own."""
+    with contextlib.suppress(LogError):
+        first = peek(log.path)
+        if first is not None and first.is_shared:
+            segments = run_of(log)
+            number = next(n for n, segment in enumerate(segments) if segment.log.path == log.path)
+            return [side.path for side in sides_of(segments, number) if side.path.parent != log.directory]
+    return []
+
+
+def _reason_of_sides(path: Path, logs: Sequence[Log], options: CleanOptions, is_proven: bool) -> str:
+    """Return why the directory of another process of a shared run stays; empty if it may go."""
+    side = [Path(side) for log in logs for side in side_logs(log.path, is_shared=True)]
+    mine = [log for log in side if log.parent == path]
+    try:
+        for log in mine:
+            if time.time() - status(log).st_mtime < options.min_age_hours * 3600:
+                return f"{path.name} was written to less than {options.min_age_hours:g} hours ago"
+            if not is_proven and not _is_over(Log(log, str(log))):
+                return "the run goes on"
+    except OSError as error:
+        return f"{error.filename or path}: {error.strerror}"
+    strange = _strange(path, {log.name for log in mine}, [])
+    return f"{path.name}: {strange}" if strange else ""
 
 
 def _hand_on(log: Log) -> None:
@@ -208,8 +258,20 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     if not directory.name.startswith(RUN_PREFIXES):
         return f"it is not called {'... or '.join(RUN_PREFIXES)}..."
     own = {path for log in logs for path in (log.path.name, *side_names(log))}
-    own |= {path + COMPRESSED_SUFFIX for path in own} | {os.path.basename(bundle_path(path)) for path in own}
-    cars = [sidecars(log) for log in logs]
+    return _strange(directory, own, [sidecars(log) for log in logs])
+
+
+def _strange(directory: Path, own: Set[str], cars: Sequence[Sidecars]) -> str:
+    """Say what in a directory is no part of a run; empty if nothing is.
+
+    Args:
+        own: Names of logs in it.
+    """
+    own = (
+        own
+        | {path + COMPRESSED_SUFFIX for path in own}
+        | {os.path.basename(bundle_path(path)) for path in own}
+    )
     strange = [
         path
         for path in sorted(os.listdir(directory))
@@ -220,12 +282,12 @@ def _foreign(directory: Path, logs: Sequence[Log]) -> str:
     return f"{', '.join(strange[:3])} {'are' if strange[1:] else 'is'} no part of a run" if strange else ""
 
 
-def _is_proven(log: Log, state_dir: Optional[Path]) -> bool:
+def _is_proven(log: Log, state_dir: Optional[Path], sides: Sequence[Path]) -> bool:
     cars = sidecars(log, state_dir)
     try:
         if not all(entry.get("is_complete") for entry in checkpoints_of(cars.checkpoint).values()):
             return False  # it is on its way to another server
-        return any(not log_differs(log, receipt) for receipt in read_receipts(cars.receipt).values())
+        return any(not log_differs(log, receipt, sides) for receipt in read_receipts(cars.receipt).values())
     except (OSError, Error):
         return False
 

@@ -342,10 +342,10 @@ def _clean(paths: Sequence[str], flags: Mapping[str, Any], reporter: Any) -> int
             f"Remove {len(directories)} run directories that are on the server?", abort=True, err=True
         )
     exit_code = 0
-    for directory in directories:
+    for directory, sides in directories.items():
         try:
             if not flags["dry_run"]:
-                remove(directory)
+                remove(directory, sides)
         except OSError as error:
             refused[directory] = f"{error.filename or directory}: {error.strerror}"
             exit_code = 1

@@ -28,7 +28,7 @@ from wandb.transaction_log.log_file import on_disk, plain_name, status
 
 _PACK = re.compile(r"\.tar\.zst(\.0*1)?\Z")
 _RUN_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-((.+?)(?:-\d+)?)\Z")
-_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-.+-side(?:-\d+)?\Z")
+_SIDE_DIRECTORY = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)-side(?:-\d+)?\Z")
 
 
 class Log(NamedTuple):
@@ -193,6 +193,16 @@ def directories_by_run(tree: Path) -> Dict[str, List[str]]:
         match = _RUN_DIRECTORY.match(path.name)
         for run_id in set(match.groups()) if match else ("",):
             found.setdefault(run_id, []).append(path.name)
+    return found
+
+
+def side_directories_by_run(tree: Path) -> Dict[str, List[Path]]:
+    """Return the directories of side logs (of shared runs' other processes) by the ids of their runs."""
+    found: Dict[str, List[Path]] = {}
+    for path in _entries(tree):
+        match = _SIDE_DIRECTORY.match(path.name)
+        if match:
+            found.setdefault(match.group(1), []).append(path)
     return found
 
 

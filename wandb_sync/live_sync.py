@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from wandb import env, live_file
-from wandb.errors import AuthenticationError, Error, LeaseHeld, TransientError
-from wandb.live_file import News
+from wandb.errors import AuthenticationError, Error, LeaseHeld, LogError, TransientError
+from wandb.live_file import Arrival, News
+from wandb.processes import Life
 from wandb_sync.engine import default_base_url, find_key
 from wandb_sync.discover import Log
+from wandb_sync.follow import writer_life
 from wandb_sync.outcomes import Outcome, Status
+from wandb_sync.segments import run_record
 from wandb_sync.selection import Selection
 from wandb_sync.service import Service
 from wandb_sync.transport.base import UPLOAD, Request
@@ -109,10 +112,15 @@ class LiveSync:
             transport.close()
 
     def _is_over(self) -> bool:
-        """Say whether it is time to leave the rest to `wandb sync`."""
+        """Say whether it is time to leave the rest to `wandb sync`: nobody records any more.
+
+        A laptop that slept has a log that is old, and a program that goes on.
+        """
         try:
+            if writer_life(run_record(Path(self._log))) is Life.ALIVE:
+                return False
             return time.time() - os.stat(self._log).st_mtime > GIVE_UP_AFTER_S
-        except OSError:
+        except (OSError, LogError):
             return True
 
     # ---- what is told
@@ -131,6 +139,8 @@ class LiveSync:
             return
         elif name == "file_uploaded":
             self._news = self._news._replace(n_files=self._news.n_files + 1)
+        elif name in ("artifact_uploaded", "artifact_failed"):
+            self._tell_arrival(fields)
         elif name == "stop_asked":
             self._tell(is_asked_to_stop=True)
         self._note(name, fields)
@@ -139,6 +149,17 @@ class LiveSync:
         if wait_s is not None or request.operation != UPLOAD:  # a large file is no trouble
             self._tell(trouble=error.message)
         self._note("waiting", {"operation": request.operation, "error": error.message, "wait_s": wait_s})
+
+    def _tell_arrival(self, fields: Mapping[str, Any]) -> None:
+        if not fields["client_id"]:
+            return  # it was made elsewhere
+        known = {field: fields[field] for field in Arrival._fields if field in fields}
+        try:
+            live_file.add_arrival(
+                live_file.arrivals_path(self._log), Arrival(**known, error=fields.get("reason", ""))
+            )
+        except OSError as error:
+            self._note("not_told", {"error": str(error)})
 
     def _tell(self, **changed: Any) -> None:
         """Tell whoever records."""

@@ -70,18 +70,23 @@ def differs(log: Log, receipt: Any) -> str:
     return ""
 
 
-def log_differs(log: Log, receipt: Any) -> str:
-    """Return how a log, and the side logs beside it, differ from those of a receipt; empty if they do not."""
+def log_differs(log: Log, receipt: Any, elsewhere: Sequence[Path] = ()) -> str:
+    """Return how a log and its side logs differ from those of a receipt; empty if they do not.
+
+    Args:
+        elsewhere: The side logs that are not beside it.
+    """
     try:
         proven = {log.path.name: receipt["log"], **receipt.get("sides", {})}
-        for name in (log.path.name, *side_names(log)):
+        for path in (log.path, *map(Path, side_logs(log.path)), *elsewhere):
+            name = path.name
             if name not in proven:
                 return f"{name} had not arrived"
             wanted = {kind: proven[name][kind] for kind in ("file_n_bytes", "crc32")}
-            n_bytes = size(log.directory / name)
+            n_bytes = size(path)
             if n_bytes != wanted["file_n_bytes"]:
                 return f"{name} has {n_bytes} bytes, {wanted['file_n_bytes']} had arrived"
-            if checksum(log.directory / name) != wanted:
+            if checksum(path) != wanted:
                 return f"{name} has other bytes than had arrived"
     except (KeyError, TypeError, AttributeError):
         return "the receipt cannot be understood"

@@ -26,6 +26,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from wandb.errors import (
     CheckpointMismatch,
     CheckpointUnreadable,
+    CommError,
     Error,
     Interrupted,
     LeaseHeld,
@@ -34,6 +35,7 @@ from wandb.errors import (
     RejectedError,
     SyncError,
 )
+from wandb.file_systems import may_hang
 from wandb.processes import Life
 from wandb.proto.record_pb2 import FilesItem
 from wandb.transaction_log.log_file import size
@@ -78,10 +80,13 @@ FILES_EVERY_S = 5.0  # how often the files of a followed run are looked at; wand
 ARTIFACT_WAIT_S = 1.0  # how often it is looked what else there is to do while artifacts are on their way
 SHARED_FILES_S = 10.0  # how long a syncer to another destination may take for what is a moment's work
 SAVE_FILES_EVERY_S = 1.0  # while many files are uploaded; a kill costs what arrived since
+LARGE_FILES_BYTES = 32 << 20  # of one run, of which not all workers of a watch may upload the like
+LITTLE_FILES, LITTLE_BYTES = 8, 1 << 18  # what is uploaded in one round, in no time
 MAX_NEW_IDS = 5  # for a run that somebody deletes again and again
 # How long a record may be on its way into a side log while another process writes a later one: slow disks,
 # clocks of other hosts.  What takes longer comes behind the later one, and is not lost.
 SETTLED_AFTER_S = 10.0
+SETTLED_HERE_AFTER_S = 2.0  # where all of them are processes of this host, and the disk is its own
 _LAST_EVENTS = "part of what was written for TensorBoard last"
 MAX_LOST_KEPT = 100  # damaged pieces listed in the checkpoint; more are counted
 
@@ -159,6 +164,7 @@ class RunSync:
         others: Others = Others(),
         leases: Optional[List[Lease]] = None,
         batch: Optional[BatchSize] = None,
+        large_files: Optional[threading.Semaphore] = None,
         stop: Optional[threading.Event] = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -171,6 +177,7 @@ class RunSync:
             others: The other segments of the run.
             leases: Where the lease is entered while it is held, to be renewed.
             batch: What is known of the size of posts.
+            large_files: How many runs may upload large files at a time; None: all.
             stop: Ends the visit when set, after the request that is under way.
         """
         self.log = log
@@ -193,6 +200,7 @@ class RunSync:
         self.is_behind = False
         self._stamp: Tuple[int, ...] = ()  # of the log, when it was last visited
         self._batch = batch or BatchSize()
+        self._large_files = large_files
         self._bundles: Dict[str, Bundle] = {}  # by log
         self._reset()
 
@@ -519,7 +527,11 @@ class RunSync:
             return self._outcome(session, Status.RUNNING, "the run goes on")
         if session.exit_code is None and self._add_last_events(session):
             return self._visit(until_s)  # there is a side log that was not there before
-        return self._finish(session, reader)
+        with self._turn_for_files(session, final=True) as is_our_turn:
+            if is_our_turn:
+                return self._finish(session, reader)
+        self._push(session)
+        return self._outcome(session, Status.RUNNING, "its files wait for those of other runs")
 
     def _add_last_events(self, session: Session) -> bool:
         """Add what a killed program has written for TensorBoard and not recorded; False if that is nothing.
@@ -541,7 +553,9 @@ class RunSync:
         if not self._is_open or not is_kept or session.is_waiting:
             self._push(session)  # before the files: trouble with one must not keep the rows back
         if time.monotonic() >= self._files_due_s:
-            self._upload_files(session, final=False)
+            with self._turn_for_files(session, final=False) as is_our_turn:
+                if is_our_turn:
+                    self._upload_files(session, final=False)
             self._files_due_s = time.monotonic() + FILES_EVERY_S
         self._upload_artifacts(session)
         if self._unreported:
@@ -562,7 +576,7 @@ class RunSync:
                     return
                 yield "", event
             return
-        for part, event in join(self._parts, self._now_s() - SETTLED_AFTER_S):
+        for part, event in join(self._parts, self._now_s() - self._settled_after_s(session)):
             yield part.id, event
         self._all_said = (
             self.options.finish
@@ -572,6 +586,12 @@ class RunSync:
         if self._all_said:
             for part, event in join(self._parts, math.inf):
                 yield part.id, event
+
+    def _settled_after_s(self, session: Session) -> float:
+        """Return how long a record may be on its way into one of the logs."""
+        runs = [session.run or run_record(self.log.path), *(side.run for side in self._sides.values())]
+        is_here = all(writer_life(run) is not Life.UNKNOWN for run in runs)
+        return SETTLED_HERE_AFTER_S if is_here and not may_hang(str(self.log.directory)) else SETTLED_AFTER_S
 
     def _open_sides(self, session: Session) -> None:
         """Read the side logs that have come since from here on too."""
@@ -700,10 +720,7 @@ class RunSync:
 
     def _push(self, session: Session) -> None:
         """Send what was added, then keep the state."""
-        self._check_lease()
-        self._open(session)
-        if session.wants_console_form:
-            session.structured_console = self._structured_console()
+        self._open_for_lines(session)
         self._drive(session.flush(self._unreported))
         session.batch_bytes = self._batch.n_bytes
         self._unreported = []
@@ -715,6 +732,12 @@ class RunSync:
         self._check_lease()
         self._drive(session.locate())
         self._keep_syncstate(session)
+
+    def _open_for_lines(self, session: Session) -> None:
+        self._check_lease()
+        self._open(session)
+        if session.wants_console_form:
+            session.structured_console = self._structured_console()
 
     def _open(self, session: Session) -> None:
         if session.wants_position:
@@ -742,17 +765,27 @@ class RunSync:
             self._emit("run_opened", {**told, "entity": now.entity, "project": now.project})
 
     def _finish(self, session: Session, reader: Reader) -> Outcome:
-        # Before the files: trouble with one must not keep the rows back.  And should a log without exit
-        # record grow after all, the state from before its end is what to go on from.
-        self._push(session)
         sources = (session.main, *session.sides.values())
         is_open = any(source.exit_code is None for source in sources)
+        in_one_post = not is_open and self._is_little(session)
+        if in_one_post:
+            self._open_for_lines(session)
+        else:
+            # Before the files: trouble with one must not keep the rows back.  And should a log without exit
+            # record grow after all, the state from before its end is what to go on from.
+            self._push(session)
         before_end = json.loads(json.dumps(session.state())) if is_open else None
         loss = reader.loss_at_end() if reader.at_end else None
         if loss is not None:
             self._lost.append([loss.offset, loss.n_bytes, loss.reason])
         session.end(EXIT_CODE_OF_KILLED)
-        self._upload_files(session, final=True)
+        try:
+            self._upload_files(session, final=True)
+        except CommError:
+            if in_one_post:
+                with contextlib.suppress(CommError):
+                    self._push(session)
+            raise
         self._upload_all_artifacts(session)
         self._check_lease()
         self._drive(session.finish(self._unreported, self._later_exit_code()))
@@ -769,6 +802,18 @@ class RunSync:
             self._arrived()
         self._progress(session)
         return self._judge(session, lacks)
+
+    def _is_little(self, session: Session) -> bool:
+        """Whether what is left of a run is so little that its lines may wait for its files: a post less."""
+        if self.others.before or self.others.after:
+            return False  # whose console text is a file of any size
+        if session.artifacts or self._queue is not None:
+            return False
+        sources = (session.main, *session.sides.values())
+        if sum(len(source.files) for source in sources) > LITTLE_FILES:
+            return False
+        on_disk, _ = self._files_on_disk(session, final=True)
+        return session.waiting_bytes + _n_bytes(on_disk) <= LITTLE_BYTES
 
     def _judge(self, session: Session, lacks: List[str]) -> Outcome:
         """Say what became of a run that has ended; write the receipt if nothing is missing."""
@@ -863,10 +908,26 @@ class RunSync:
 
     # ---- files
 
-    def _upload_files(self, session: Session, *, final: bool) -> None:
+    @contextlib.contextmanager
+    def _turn_for_files(self, session: Session, *, final: bool) -> Iterator[bool]:
+        """Yield whether files may be uploaded now: large ones take long, and leave room for other runs."""
+        turns = self._large_files
+        if turns is None or _n_bytes(self._files_on_disk(session, final=final)[0]) < LARGE_FILES_BYTES:
+            yield True
+            return
+        is_our_turn = turns.acquire(blocking=False)
+        try:
+            yield is_our_turn
+        finally:
+            if is_our_turn:
+                turns.release()
+
+    def _files_on_disk(
+        self, session: Session, *, final: bool
+    ) -> Tuple[List[files.Source], List[files.Missing]]:
+        """Return the files that are to be uploaded and have not arrived, and those that cannot be."""
         sources: List[files.Source] = []
         missing: List[files.Missing] = []
-        assert self._transcript is not None
         for source in (*session.sides.values(), session.main):
             wanted = [
                 path
@@ -875,7 +936,12 @@ class RunSync:
             ]
             log = self._sides[source.id].path if source.id in self._sides else self.log.path
             present, absent = files.from_disk(log.parent / "files", wanted, self._bundle_of(log))
-            sources, missing = sources + present, missing + absent
+            sources, missing = sources + files.changed(present, self._uploaded), missing + absent
+        return sources, missing
+
+    def _upload_files(self, session: Session, *, final: bool) -> None:
+        sources, missing = self._files_on_disk(session, final=final)
+        assert self._transcript is not None
         with contextlib.ExitStack() as stack:
             if final:
                 self._missing = {}
@@ -1148,6 +1214,10 @@ def _has_unnoted_artifacts(entry: Checkpoint) -> bool:
     """Whether it was written by a version that passed artifacts over."""
     passed_over = entry.session.get("not_uploaded", {})
     return "artifacts" in passed_over or "used artifacts" in passed_over
+
+
+def _n_bytes(sources: Sequence[files.Source]) -> int:
+    return sum(len(s.body) if isinstance(s.body, bytes) else s.body.n_bytes for s in sources)
 
 
 def _starting_step(syncstate: Path) -> Optional[int]:

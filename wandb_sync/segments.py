@@ -141,11 +141,29 @@ def segment_name(log: Log) -> str:
     return f"{log.directory.name}/{log.path.name}"
 
 
+def is_same_run(one: Peek, other: Peek) -> bool:
+    """Say whether two logs are of one run; who it belongs to may have been said by one of them only."""
+    entities = {one.entity, other.entity} - {""}
+    return (one.run_id, one.project) == (other.run_id, other.project) and len(entities) < 2
+
+
+def entities_said_later(firsts: Mapping[Log, Peek]) -> Dict[Log, str]:
+    """Return who the logs belong to that do not say it, and that one follows which does."""
+    follows = predecessors(firsts)
+    found: Dict[Log, str] = {}
+    for log in sorted(follows, key=lambda log: firsts[log].started_s, reverse=True):
+        before = follows[log]
+        entity = firsts[log].entity or found.get(log, "")
+        if entity and not firsts[before].entity and is_same_run(firsts[before], firsts[log]):
+            found[before] = entity
+    return found
+
+
 def predecessors(firsts: Mapping[Log, Peek]) -> Dict[Log, Log]:
     """Return the log that each one follows, for those whose is here.
 
-    Jobs that began in the same second, each with a directory of its own, have logs of one name: the one beside
-    a log is meant then.
+    Jobs that began in the same second, each with a directory of its own, have logs of one name: the one
+    beside a log is meant then.
     """
     by_name: Dict[str, List[Log]] = {}
     for log in firsts:
@@ -189,7 +207,7 @@ def run_of(log: Log) -> List[Segment]:
             continue
         with contextlib.suppress(LogError):
             other = peek(real)
-            if other is not None and other[:3] == first[:3]:
+            if other is not None and is_same_run(other, first):
                 firsts[Log(real, str(path))] = other
     return in_order(next(group for group in recordings(firsts) if log in group), firsts)
 

@@ -14,10 +14,18 @@ from typing import AbstractSet, Callable, Dict, List, Mapping, NamedTuple, Optio
 
 from wandb.errors import Error, UsageError
 from wandb.transaction_log.log_file import is_there, on_disk, size, status
-from wandb_sync.discover import Log, Unusable, directories_by_run, usage_error, sidecars
+from wandb.transaction_log.side_logs import side_logs_in
+from wandb_sync.discover import (
+    Log,
+    Unusable,
+    directories_by_run,
+    side_directories_by_run,
+    sidecars,
+    usage_error,
+)
 from wandb_sync.outcomes import EXIT_PARTIAL, Emit, Outcome, Status
 from wandb_sync.run_sync import Others, RunOptions, RunSync
-from wandb_sync.segments import NOTHING, Peek, in_order, is_damaged, peek
+from wandb_sync.segments import NOTHING, Peek, entities_said_later, in_order, is_damaged, peek
 from wandb_sync.units import Shard
 
 OptionsFor = Callable[[Log, Optional[Peek]], Optional[RunOptions]]
@@ -123,7 +131,7 @@ class Chooser:
         if self._live and not is_there(outcome.log.path):
             self._seen.pop(outcome.log, None)
         else:
-            self._seen.setdefault(outcome.log, Seen()).settle(outcome.log)
+            self._seen.setdefault(outcome.log, Seen()).settle(outcome.log, SideDirectories())
 
     def fresh(
         self, logs: Sequence[Log], unusable: Optional[Sequence[Unusable]], busy: Mapping[Log, RunSync]
@@ -138,6 +146,7 @@ class Chooser:
             UsageError: No path means a run.
         """
         fresh: List[Log] = []
+        side_directories = SideDirectories()
         if unusable is not None:
             self._tell_unusable(unusable, bool(logs))
             self._forget_gone({*logs, *busy})
@@ -145,7 +154,7 @@ class Chooser:
             if log in busy or not self._selection.wanted(log):
                 continue
             seen = self._seen.get(log)
-            if seen is not None and not seen.is_due(log):
+            if seen is not None and not seen.is_due(log, side_directories):
                 continue
             self._seen[log] = seen = seen or Seen()
             try:
@@ -209,16 +218,18 @@ class Chooser:
     def _runs_of(self, fresh: Sequence[Log], busy: Mapping[Log, RunSync]) -> List[ChosenRun]:
         """Return fresh logs by run, in order, each with the run's other segments, be those fresh or not."""
         by_run: Dict[Tuple[str, ...], List[Log]] = {}
+        entities = entities_said_later({log: seen.first for log, seen in self._seen.items() if seen.first})
         for log, seen in self._seen.items():
             first = seen.first
-            run = (first.entity, first.project, first.run_id) if first else ("", "", str(log.path))
+            entity = entities.get(log, first.entity if first else "")
+            run = (entity, first.project, first.run_id) if first else ("", "", str(log.path))
             by_run.setdefault(run, []).append(log)
         beside: Dict[Path, Dict[str, List[str]]] = {}
         is_fresh = set(fresh)
         for log in fresh:
             first = self._seen[log].first
             if log.is_named and first is not None:
-                logs = by_run[(first.entity, first.project, first.run_id)]
+                logs = by_run[(entities.get(log, first.entity), first.project, first.run_id)]
                 known = {other.path for other in logs}
                 logs += [other for other in self._siblings(log, first, beside) if other.path not in known]
         found = []
@@ -234,6 +245,8 @@ class Chooser:
                 if log in is_fresh:
                     options = self._options_for(log, self._seen[log].first)
                     assert options is not None
+                    if log in entities and not options.target.entity:
+                        options = options._replace(target=options.target._replace(entity=entities[log]))
                     wanted.append(ChosenLog(log, first, others, options))
                 elif log in busy:
                     busy[log].others = others
@@ -284,24 +297,41 @@ class Chooser:
         return self._selection.include_online or log.is_named or is_ours
 
 
+class SideDirectories:
+    """Where shared runs have side logs beside their run directories; each tree is listed once."""
+
+    def __init__(self) -> None:
+        self._by_tree: Dict[Path, Dict[str, List[Path]]] = {}
+
+    def of(self, log: Log, run_id: str) -> List[Path]:
+        tree = log.directory.parent
+        if tree not in self._by_tree:
+            self._by_tree[tree] = side_directories_by_run(tree)
+        return self._by_tree[tree].get(run_id, [])
+
+
 class Seen:
     """What is known of a log that was looked at."""
 
     def __init__(self) -> None:
         self.first: Optional[Peek] = None
-        self._was: Tuple[int, ...] = ()  # size and time of change when it was settled
+        self._was: Tuple[int, ...] = ()  # what `_signature` said when it was settled
 
-    def settle(self, log: Log) -> None:
-        """Note that it is done with, until it changes."""
-        self._was = _signature(log)
+    def settle(self, log: Log, side_directories: SideDirectories) -> None:
+        """Note that it is done with, until it or a side log of it changes."""
+        self._was = self._signature(log, side_directories)
 
-    def is_due(self, log: Log) -> bool:
-        return _signature(log) != self._was
+    def is_due(self, log: Log, side_directories: SideDirectories) -> bool:
+        return self._signature(log, side_directories) != self._was
 
-
-def _signature(log: Log) -> Tuple[int, ...]:
-    try:
-        found = status(log.path)
-    except OSError:
-        return ()
-    return (found.st_size, found.st_mtime_ns)
+    def _signature(self, log: Log, side_directories: SideDirectories) -> Tuple[int, ...]:
+        """Return the log's size and time of change, and the sizes of its side logs; () if it is gone."""
+        places = [log.directory]
+        if self.first is not None and self.first.is_shared:
+            places += side_directories.of(log, self.first.run_id)
+        try:
+            found = status(log.path)
+            sides = [status(path).st_size for place in places for path in side_logs_in(place, log.path.name)]
+        except OSError:
+            return ()
+        return (found.st_size, found.st_mtime_ns, *sides)

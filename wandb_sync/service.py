@@ -94,6 +94,7 @@ class Service:
             transport,
             self._base_url,
             live=self._live,
+            parallel=self._parallel,
             patience_s=patience_s if patience_s is not None else math.inf if watch else 0.0,
             emit=self._emit,
             stop=self._stop,

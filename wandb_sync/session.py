@@ -53,8 +53,8 @@ OUR_PRODUCER = "wandb-ng"  # how HeaderRecord.version_info.producer begins in ou
 
 Steps = Generator[Request, Response, None]
 
-# Keys of RunConfig.notes, beside the streams: the step, when the first of the segments began that it is about,
-# and how many rows these had by then: it holds from there on.
+# Keys of RunConfig.notes, beside the streams: the step; when the first of the segments began that it is
+# about; how many rows these had when it was made: it holds from there on.
 _STARTING_STEP, _SINCE_US, _FROM = "starting_step", "since_us", "from"
 NS_PER_S = 1_000_000_000
 # Kinds without a meaning of their own; what stands in TensorBoard's directories is in the log as rows.
@@ -282,6 +282,11 @@ class Session:
             or (self.run is not None and self.summary.text() != self._sent_summary)
             or (self.run is not None and self._config_text() != self._sent_config)
         )
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of lines wait to be sent, about."""
+        return self._batch.n_bytes + self._console_bytes
 
     @property
     def summary(self) -> Summary:
@@ -560,12 +565,12 @@ class Session:
     def _noted_begin(
         self, status: Optional[protocol.ResumeStatus], notes: List[Dict[str, int]], since_us: int
     ) -> Dict[str, int]:
-        """Return what is to be added to the steps and lines of this log; what is not noted yet is added to `notes`.
+        """Return what is to be added to the steps and lines of this log; what is new is added to `notes`.
 
         Args:
             status: What the server has of the run; None: nothing.
-            notes: Those of the server, in the order in which they were made.  Each was true when it was made: it
-                says where the next line of somebody's segments had its place.
+            notes: Those of the server, in the order in which they were made.  Each says where the next line
+                of somebody's segments had its place then.
             since_us: When the first of this log's segments began; tells their notes from others'.
         """
         run = self._known_run()

@@ -1,8 +1,8 @@
 """Visits of runs: each as far as it goes now, and what becomes of one that goes wrong.
 
 Rule 1: what happens to one run happens to that run only.
-Rule 2: a run that is followed never holds up another: it has a slice of time at each visit, and one that
-        cannot be uploaded now is tried again later.
+Rule 2: a run that is followed never holds up another: it has a slice of time at each visit, one that cannot
+        be uploaded now is tried again later, and large files leave half of the places to others.
 Rule 3: of the logs of one run, one that says where its lines begin waits for no other; of those that do not
         say, the later ones wait until the earlier ones are through.
 """
@@ -55,6 +55,7 @@ class Visits:
         base_url: str,
         *,
         live: bool,
+        parallel: int = 1,
         patience_s: float = 0.0,
         emit: Emit,
         stop: threading.Event,
@@ -63,6 +64,7 @@ class Visits:
 
         Args:
             live: Whether runs that go on are visited again.
+            parallel: How many are visited at a time.
             patience_s: How long such a run may fail for reasons that may pass.
             emit: Gets what happens, by event name, from any thread.
             stop: Ends the work when set, at the next request.
@@ -77,6 +79,8 @@ class Visits:
         self._features_lock = threading.Lock()
         self._batch = batching.BatchSize()
         self.leases: List[Lease] = []
+        # A batch has no run that is kept waiting: all that is there is to be uploaded.
+        self._large_files = threading.Semaphore(max(1, parallel // 2)) if live else None
 
     def group(self, segments: ChosenRun) -> Group:
         """Return the logs of a run, to be visited.  Nothing is read or sent."""
@@ -94,6 +98,7 @@ class Visits:
                     others=others,
                     leases=self.leases,
                     batch=self._batch,
+                    large_files=self._large_files,
                     stop=self._stop,
                 )
                 for log, first, others, options in segments

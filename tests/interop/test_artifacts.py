@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import pytest
+from artifact_state import artifacts_of
 from fixtures_server import ServerProcess
 
 pytestmark = pytest.mark.interop
@@ -88,3 +91,32 @@ def test_the_real_client_finds_everything_it_asks_for(place: Place) -> None:
         "deleted": "CommError",
         "gone": False,
     }
+
+
+def test_our_sync_leaves_what_the_real_sync_leaves(place: Place, tmp_path: Path) -> None:
+    place.run(place.real_python, SCRIPTS / "record.py", WANDB_MODE="offline")
+    (recorded,) = (place.root / "wandb").glob("offline-run-*")
+    by_us = place.root / "ours" / recorded.name
+    shutil.copytree(recorded, by_us, symlinks=True)
+    # To the place that the log says: the real sync would leave artifacts there whatever it is told.
+    place.run(Path(place.real_python).with_name("wandb"), "sync", "--yes", recorded)
+    real = artifacts_of(place.server, "interop", "recorded")
+    place.server.call("DELETE", "/api/runs/interop/recorded/maker")
+    place.run(sys.executable, "-m", "wandb_sync", "-e", "interop", "-p", "ours", by_us)
+    ours = artifacts_of(place.server, "interop", "ours")
+    assert {name: sorted(one["versions"]) for name, one in real.items()} == {
+        "data": ["v0", "v1"],
+        "model": ["v0"],
+        "run-maker-table": ["v0"],
+    }
+    steps = {}
+    for state in (real, ours):
+        for name, collection in state.items():
+            for number, version in collection["versions"].items():
+                steps[(id(state), name, number)] = version.pop("historyStep")
+                if state is real:  # its run was deleted, so that ours is not taken for it
+                    version["createdBy"] = "maker"
+    assert ours == real
+    # The real sync does not know any more at which step an artifact was logged.
+    assert {step for (of, _, _), step in steps.items() if of == id(real)} == {None}
+    assert steps[(id(ours), "data", "v1")] == 1

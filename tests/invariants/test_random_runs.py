@@ -443,6 +443,18 @@ def test_one_program_with_everything_in_it(_server: None) -> None:
     runs.teardown()
 
 
+def test_a_row_that_waited_when_its_process_was_killed_counts_where_the_run_is_rewound(_server: None) -> None:
+    runs = Runs()
+    runs.begin(lr=0)
+    runs.define(key="a")
+    runs.log_at_a_step(by=0, commit=None, key="a", value=9)
+    runs.kill()
+    runs.sync()
+    runs.rewind(at=0)
+    runs.kill()
+    runs.teardown()
+
+
 @pytest.mark.long
 def test_the_server_ends_as_the_model_says(_server: None) -> None:
     run_state_machine_as_test(Runs, settings=random_programs(10, 20))

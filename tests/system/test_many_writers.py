@@ -631,3 +631,74 @@ run.finish()
     assert list(part.history(step_from=5900)) == ends
     assert not part.damage
     assert sum(1 for _ in part.history()) < 18000 and part.damage
+
+
+def run_command(place: Path, server: Any, *command: str) -> str:
+    environ = {**os.environ, "WANDB_BASE_URL": server.base_url, "WANDB_API_KEY": server.api_key}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wandb", *command],
+        cwd=place,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    return finished(process)
+
+
+@pytest.mark.parametrize("on_finish", [False, True])
+def test_side_logs_are_compressed_as_main_logs_are(
+    on_finish: bool, tmp_path: Path, mock_server: ServerThread
+) -> None:
+    more = f"run = start(id='small', settings={{'compress_on_finish': {on_finish}}})"
+    code = f"""
+{more}
+def work(number):
+    for n in range(100):
+        run.log({{"child": number, "n": n}})
+    run.finish()
+ended(*[fork(work, number) for number in range(2)])
+run.log({{"parent": 1}})
+run.finish()
+"""
+    finished(program(tmp_path, code))
+    if not on_finish:
+        run_command(tmp_path, mock_server, "compact")
+    (directory,) = tmp_path.glob("wandb/offline-run-*")
+    logs = [path.name for path in directory.iterdir() if ".wandb" in path.name]
+    assert len(logs) == 3 and all(name.endswith(".zst") for name in logs), logs
+    whole = list(wandb_sync.read(str(directory)).history())
+    assert len(whole) == 201
+    synced(tmp_path, mock_server)
+    assert len(rows_of(the_run(mock_server))) == 201
+    run_command(tmp_path, mock_server, "compact", "--decompress")
+    assert len(sides(tmp_path)) == 2 and not list(directory.glob("*.zst"))
+    assert "everything was uploaded before" in synced(tmp_path, mock_server, "--json")
+    run_command(tmp_path, mock_server, "compact")
+    finished(program(tmp_path, "run = start(id='small', resume='allow'); assert run.step == 100, run.step"))
+    run_command(tmp_path, mock_server, "clean", "--yes", "--min-hours", "0", str(directory))
+    assert not directory.exists()
+
+
+def test_the_directories_of_a_shared_run_are_cleaned_together(
+    tmp_path: Path, mock_server: ServerThread
+) -> None:
+    code = RANK.replace("rank == 2", "False").replace("exit_code=3 if rank == 1 else 0", "")
+    ranks = [program(tmp_path, code, RANK=str(n), WORLD_SIZE="3") for n in range(3)]
+    for process in ranks:
+        finished(process)
+    directories = sorted(tmp_path.glob("wandb/*run-2*"))
+    assert len(directories) == 3
+    late = sides(tmp_path)[0]
+    late.rename(tmp_path / "late")
+    synced(tmp_path, mock_server)
+    (tmp_path / "late").rename(late)
+    clean = ["clean", "--yes", "--min-hours", "0", "wandb"]
+    assert "Removed 0 of 1" in run_command(tmp_path, mock_server, *clean)  # a part has not arrived
+    synced(tmp_path, mock_server)
+    mine = directories[-1] / "notes.txt"
+    mine.write_text("of the user")
+    assert "no part of a run" in run_command(tmp_path, mock_server, *clean)
+    assert all(directory.exists() for directory in directories)
+    mine.unlink()
+    assert "Removed 1 of 1" in run_command(tmp_path, mock_server, *clean)
+    assert not any(directory.exists() for directory in directories)

@@ -14,9 +14,12 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 from fixtures_server import ServerProcess
+from log_builder import LogBuilder
 
 from wandb import live_file
+from wandb.internal.environment import writer_identity
 from wandb.processes import Life, ProcessId, life_of
+from wandb_sync.live_sync import LiveSync
 
 TIMEOUT_S = 60.0
 # Rows until somebody makes the file "stop"; the program says where it is.
@@ -218,6 +221,33 @@ def test_a_killed_syncer_is_not_noticed_and_sync_goes_on_behind_it(
     assert sent < log.stat().st_size
 
 
+def test_a_syncer_that_dies_gets_a_successor_while_the_run_goes_on(
+    programs: List[Program], shared_server: Any
+) -> None:
+    program = start(programs, shared_server, "successor")
+    first = program.syncer()
+    os.kill(first, signal.SIGKILL)
+    until(lambda: program.syncer() != first, "another syncer")
+    n_there = len(rows(shared_server, "successor"))
+    until(lambda: len(rows(shared_server, "successor")) > n_there + 50, "rows behind it")
+    assert program.process.poll() is None
+    program.stop()
+    said = program.end()
+    assert said.count("another one goes on") == 1 and "wandb sync" not in said
+    assert rows(shared_server, "successor") == list(range(int(said.rpartition("rows ")[2])))
+
+
+def test_a_syncer_does_not_give_up_while_its_program_lives(tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path, writer=writer_identity()).rows(1)
+    os.utime(log.path, (1, 1))  # as after a night in which the machine slept
+    syncer = LiveSync(str(log.directory), str(log.path), live_file.News())
+    assert not syncer._is_over()
+    ended = LogBuilder(tmp_path, "b").rows(1)
+    assert not LiveSync(str(ended.directory), str(ended.path), live_file.News())._is_over()
+    os.utime(ended.path, (1, 1))
+    assert LiveSync(str(ended.directory), str(ended.path), live_file.News())._is_over()
+
+
 @pytest.mark.long
 def test_finish_lets_another_syncer_go_on_for_one_that_died(
     programs: List[Program], shared_server: Any
@@ -384,3 +414,47 @@ def test_the_wait_at_the_end_can_be_interrupted_and_the_upload_goes_on(
     live_mock_server.clear_faults()
     until(program.is_syncer_gone, "the end of the syncer")
     assert live_mock_server.run("local", "impatient", "r")["state"] == "finished"
+
+
+SHARED = """
+import os, sys, time, wandb
+rank = int(sys.argv[1])
+run = wandb.init(project="ranks", id="together", mode="shared", settings={
+    "x_primary": rank == 0, "x_update_finish_state": rank == 0, "x_disable_stats": True, "console": "off"})
+for n in range(20):
+    run.log({"rank": rank, "n": n})
+while rank and not os.path.exists("stop"):
+    time.sleep(0.05)
+run.log({"last": rank})
+run.finish()
+"""
+
+
+@pytest.mark.parametrize("mode", ["", "offline"])
+def test_a_shared_run_is_uploaded_while_it_is_recorded(live_mock_server: ServerProcess, mode: str) -> None:
+    environ = {**os.environ, **live_mock_server.environ, "WANDB_MODE": mode}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", SHARED, str(rank)], env=environ, stderr=subprocess.PIPE)
+        for rank in range(3)
+    ]
+    _, told = ranks[0].communicate(timeout=TIMEOUT_S)  # which does not wait for the others
+    assert ranks[0].returncode == 0 and all(rank.poll() is None for rank in ranks[1:])
+
+    def rows() -> List[Dict[str, Any]]:
+        if not live_mock_server.runs():
+            return []
+        return [json.loads(line) for line in live_mock_server.run("local", "ranks", "together")["history"]]
+
+    if mode:
+        assert not rows() and b"wandb sync" in told
+    else:
+        assert b"Other processes go on" in told and [row for row in rows() if row.get("last") == 0]
+        until(lambda: len(rows()) == 61, "what the others have logged by now")
+    Path("stop").touch()
+    assert [rank.wait(TIMEOUT_S) for rank in ranks] == [0, 0, 0]
+    for rank in ranks[1:]:
+        rank.communicate()
+    if not mode:
+        state = until(lambda: len(rows()) == 63 and live_mock_server.run("local", "ranks", "together"), "all")
+        until(lambda: live_mock_server.run("local", "ranks", "together")["state"] == "finished", "the end")
+        assert state["id"]

@@ -19,6 +19,7 @@ from log_builder import LogBuilder
 from log_view import LogView
 from simulated_server import Answer, SimulatedServer
 
+import wandb_sync
 from wandb_sync.outcomes import Status
 from wandb_sync.run_sync import RunOptions
 from wandb_sync.service import Service
@@ -370,3 +371,31 @@ def test_a_run_that_went_on_in_two_places_in_turn_is_uploaded_at_once(tmp_path: 
         rows = server.run("abc").history
         assert [row["_step"] for row in rows] == list(range(20))
         assert sorted((row["part"], row["i"]) for row in rows) == [(n // 5, n % 5) for n in range(20)]
+
+
+def test_whose_run_it_is_may_be_said_by_a_later_segment(tmp_path: Path, live_mock_server: Any) -> None:
+    from wandb_sync.transport.http import HttpTransport
+
+    code = """
+import sys, wandb
+entity = sys.argv[1] or None
+run = wandb.init(id="abc", project="whose", entity=entity, mode="offline", resume="allow",
+    settings={"silent": True, "console": "off", "x_disable_stats": True})
+for _ in range(5):
+    run.log({"at": run.step})
+run.finish()
+"""
+    for entity in ("", "", "team", ""):
+        command = [sys.executable, "-c", code, entity]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    assert [row.step for row in wandb_sync.read(str(tmp_path / "wandb" / "latest-run")).history()] == list(
+        range(20)
+    )
+    for _ in range(2):
+        transport = HttpTransport(live_mock_server.base_url, live_mock_server.api_key)
+        report = Service(transport, live_mock_server.base_url).run([str(tmp_path / "wandb")])
+        transport.close()
+        assert report.exit_code == 0, report
+        (run,) = [run for run in live_mock_server.runs() if run["project"] == "whose"]
+        rows = [json.loads(line) for line in live_mock_server.run("team", "whose", "abc")["history"]]
+        assert run["entity"] == "team" and [row["at"] for row in rows] == list(range(20))

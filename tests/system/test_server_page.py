@@ -308,6 +308,24 @@ def test_a_run_shows_its_curves_config_console_and_files(browser: Browser, mock_
     assert browser.complaints == []
 
 
+def test_a_run_is_asked_to_stop_by_a_button_that_asks_first(browser: Browser, mock_server: Any) -> None:
+    mock_server.graphql(UPSERT, {"input": {"modelName": "shop", "name": "r1"}})
+    lines = "/files/local/shop/r1/file_stream"
+    mock_server.call("POST", lines, {})
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1")
+    button = "document.querySelector('p.stop button')"
+    browser.wait_for(f"{button} && !{button}.closest('p').hidden")
+    browser.js(f"{button}.click()")
+    assert browser.js(f"{button}.innerText") == "Really stop it?"
+    assert not mock_server.run("local", "shop", "r1")["stopRequested"]
+    browser.js(f"{button}.click()")
+    browser.wait_for("document.querySelector('p.stop').innerText.includes('was asked to stop')")
+    assert mock_server.run("local", "shop", "r1")["stopRequested"] and browser.js(f"{button}.hidden")
+    mock_server.call("POST", lines, {"complete": True, "exitcode": 0})
+    browser.wait_for("document.querySelector('p.stop').hidden")
+    assert browser.complaints == []
+
+
 def test_new_rows_appear_without_a_reload(browser: Browser, mock_server: Any) -> None:
     record(mock_server, "r1", n_rows=10)
     browser.go(f"{mock_server.base_url}/local/shop/runs/r1")

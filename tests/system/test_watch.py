@@ -219,3 +219,36 @@ def test_a_copy_that_is_replaced_by_a_newer_one_is_read_on(polling: Watch, live_
     os.replace(newer, log.path)
     until(lambda: n_rows(live_mock_server, "copied") == 5, "the rows of the copy")
     assert not polling.events("checkpoint_discarded")
+
+
+@pytest.mark.long
+def test_a_side_log_that_comes_after_the_run_was_done_is_seen(polling: Watch, live_mock_server: Any) -> None:
+    code = """
+import os, wandb
+run = wandb.init(project="p", id="late", mode="offline", settings={"silent": True, "console": "off"})
+pid = os.fork()
+if not pid:
+    run.log({"child": 1})
+    os._exit(0)
+os.waitpid(pid, 0)
+run.log({"parent": 1})
+run.finish()
+"""
+    TREE.mkdir(exist_ok=True)
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    subprocess.run([sys.executable, "-c", code], cwd=elsewhere, check=True)
+    (directory,) = elsewhere.glob("wandb/offline-run-*")
+    (side,) = directory.glob("*.side-*")
+    side.rename("late")
+    directory.rename(TREE / directory.name)
+
+    def n_rows() -> int:
+        (run,) = live_mock_server.runs()
+        return len(live_mock_server.run(run["entity"], run["project"], run["id"])["history"])
+
+    until(lambda: polling.events("run_done"), "it is done")
+    assert n_rows() == 1
+    os.rename("late", TREE / directory.name / side.name)
+    until(lambda: len(polling.events("run_done")) == 2, "the side log has arrived", 120)
+    assert n_rows() == 2

@@ -49,6 +49,7 @@ COMMANDS: Dict[str, Entry] = {
     "repair": Entry("wandb.cli.repair", "Save everything that can be read of damaged logs."),
     "clean": Entry("wandb.cli.clean", "Remove runs that are proven to be on a server."),
     "compact": Entry("wandb.cli.compact", "Compress the logs of runs that have ended."),
+    "artifact": Entry("wandb.cli.artifact", "Keep files under names and versions."),
     "login": Entry("wandb.cli.login", "Keep an API key for a server."),
     "logout": Entry("wandb.cli.logout", "Forget the API key of a server."),
     "init": Entry("wandb.cli.init", "Choose project, entity and mode for this directory."),

@@ -89,7 +89,7 @@ def clean(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
             {log.directory.parent for log in logs} | (set() if paths else {default_directory(Path())})
         )
     for one in judged:
-        error = "" if one.reason or flags["dry_run"] else _remove(one.directory)
+        error = "" if one.reason or flags["dry_run"] else _remove(one)
         exit_code = 1 if error else exit_code
         status = (
             "failed" if error else "stays" if one.reason else "would go" if flags["dry_run"] else "removed"
@@ -101,17 +101,17 @@ def clean(ctx: click.Context, /, paths: Tuple[str, ...], **flags: Any) -> None:
     ctx.exit(exit_code)
 
 
-def _remove(directory: Any) -> str:
-    """Remove a run directory; returns why it could not be."""
+def _remove(one: Any) -> str:
+    """Remove a run directory, and those that go with it; returns why it could not be."""
     from wandb.errors import Error
     from wandb_sync.clean import remove
 
     try:
-        remove(directory)
+        remove(one.directory, one.sides)
     except Error as error:
         return str(error)
     except OSError as error:
-        return f"{error.filename or directory}: {error.strerror}"
+        return f"{error.filename or one.directory}: {error.strerror}"
     return ""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import click
 
@@ -90,12 +91,13 @@ def compact(paths: Tuple[str, ...], decompress: bool, unbundle: bool, dry_run: b
         raise usage_error(unusable[0])
     results = []
     for log in logs:
-        result = _unbundle(log, dry_run) if unbundle else _compact(log, decompress, dry_run)
-        results.append(result)
-        if as_json:
-            click.echo(json.dumps(result.described()))
-        else:
-            _tell(result)
+        for part in [log] if unbundle else _with_sides(log):
+            result = _unbundle(log, dry_run) if unbundle else _compact(part, log, decompress, dry_run)
+            results.append(result)
+            if as_json:
+                click.echo(json.dumps(result.described()))
+            else:
+                _tell(result)
     if not as_json:
         _tell_all(results)
     code = max((result.exit_code for result in results if result.exit_code != EXIT_LATER), default=0)
@@ -104,7 +106,27 @@ def compact(paths: Tuple[str, ...], decompress: bool, unbundle: bool, dry_run: b
         raise SystemExit(code or UsageError.exit_code)
 
 
-def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
+def _with_sides(log: Log) -> List[Log]:
+    """Return a log, and the logs of the other processes that have recorded its run."""
+    from wandb.transaction_log.side_logs import side_logs
+    from wandb_sync.segments import peek
+
+    try:
+        first = peek(log.path)
+    except Error:
+        first = None  # which is told when it is compressed
+    sides = side_logs(log.path, is_shared=first is not None and first.is_shared)
+    shown = os.path.dirname(log.shown)
+    return [
+        log,
+        *(
+            log._replace(path=Path(side), shown=os.path.join(shown, os.path.relpath(side, log.directory)))
+            for side in sides
+        ),
+    ]
+
+
+def _compact(log: Log, main: Log, decompress: bool, dry_run: bool) -> Result:
     from wandb.transaction_log import compaction
     from wandb.transaction_log.format import COMPRESSED_SUFFIX
     from wandb.transaction_log.log_file import on_disk
@@ -114,7 +136,7 @@ def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
 
     compressed = str(log.path) + COMPRESSED_SUFFIX
     file = compressed if decompress and os.path.exists(compressed) else on_disk(log.path)
-    lease = Lease(sidecars(log).lease)
+    lease = Lease(sidecars(main).lease)
     before = 0
     try:
         before = os.path.getsize(file)
@@ -122,7 +144,7 @@ def _compact(log: Log, decompress: bool, dry_run: bool) -> Result:
             return Result(log, "unchanged", before)
         if not is_over(log.path):
             return Result(log, "open", before, reason="the run goes on")
-        for path in sidecars(log).leases():  # of syncers, one per destination
+        for path in sidecars(main).leases():  # of syncers, one per destination
             Lease(path).check()
         if dry_run:
             return Result(log, "would be " + ("decompressed" if decompress else "compressed"), before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
-from wandb.data_types.media import Content, Media, captions_of, existing_file, library
+from wandb.data_types.media import Content, Media, captions_of, existing_file, library, numbers_of
 from wandb.errors import ValidationError
 from wandb.interface.values import kind_name
 
@@ -64,11 +64,8 @@ class Audio(Media):
             raise ValidationError(WHERE, f"{sample_rate!r} is no sample rate", hint="a whole number above 0")
         numpy = library("numpy", "audio", "sound made of samples")
         soundfile = library("soundfile", "audio", "sound made of samples")
-        samples = data_or_path
-        if hasattr(samples, "detach"):  # torch
-            samples = samples.detach().cpu().numpy()
-        array = numpy.asarray(samples)
-        if array.dtype.kind not in "biuf":
+        array = numbers_of(data_or_path, numpy, WHERE)
+        if array.dtype.kind == "c":
             raise ValidationError(WHERE, f"{kind_name(data_or_path)} holds no numbers")
         if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
             raise ValidationError(WHERE, f"samples of shape {array.shape} are neither mono nor channels")

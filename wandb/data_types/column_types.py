@@ -7,10 +7,26 @@ all, which means that the value does not belong there.
 from __future__ import annotations
 
 import datetime
-from typing import Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
 from wandb.data_types.media import Media
 from wandb.errors import ValidationError
+
+if TYPE_CHECKING:
+    from wandb.data_types.artifact_media import ArtifactMedia
+
+MAX_DEPTH = 64  # of lists in lists
+LAYERS = (
+    "box_layers",
+    "box_score_keys",
+    "mask_layers",
+    "box_class_maps",
+    "mask_class_maps",
+    "class_map",
+)
+_MEDIA = frozenset(
+    {"audio-file", "video-file", "html-file", "object3D-file", "bokeh-file"}
+)  # types of their own
 
 
 class Type:
@@ -29,13 +45,22 @@ class Type:
         """Return the column's type once `value` stands in it; None if it cannot."""
         return self if self == type_of(value) else None
 
-    def params(self) -> Dict[str, Any]:
-        """Return the parameters, as wandb writes them."""
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        """Return the parameters, as wandb writes them.
+
+        Args:
+            media: Of the artifact that the type is written into; it takes the tables and classes that are
+                pointed at.
+        """
         return {}
 
-    def to_json(self) -> Dict[str, Any]:
+    def rank(self) -> str:
+        """Return what says in which order wandb writes the types of a union."""
+        return self.name.capitalize()
+
+    def to_json(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
         """Return the type as wandb writes it."""
-        params = self.params()
+        params = self.params(media)
         return {"wb_type": self.name, "params": params} if params else {"wb_type": self.name}
 
     def __eq__(self, other: object) -> bool:
@@ -46,6 +71,13 @@ class Type:
 
     def __str__(self) -> str:
         return self.name
+
+
+class _Number(Type):
+    __slots__ = ()
+
+    def joined(self, value: Any) -> Optional[Type]:
+        return self if type_of(value).name in (self.name, "foreignIndex") else None
 
 
 class _Any(Type):
@@ -73,17 +105,127 @@ class _None(Type):
 class _Key(Type):
     """Of a column whose texts tell rows apart, or point at rows of another table."""
 
-    __slots__ = ("_params",)
+    __slots__ = ("_table", "_params")
 
-    def __init__(self, name: str, **params: Any) -> None:
+    def __init__(self, name: str, table: Any = None, **params: Any) -> None:
         super().__init__(name)
+        self._table = table
         self._params = params
 
     def joined(self, value: Any) -> Optional[Type]:
         return self if isinstance(value, str) else None
 
-    def params(self) -> Dict[str, Any]:
-        return self._params
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        if media is None or self._table is None:
+            return self._params
+        return {**self._params, "table": media.name_of_table(self._table)}
+
+
+class _Index(_Key):
+    """Of a column whose numbers are those of rows of another table."""
+
+    __slots__ = ()
+
+    def joined(self, value: Any) -> Optional[Type]:
+        other = type_of(value)
+        if isinstance(other, _Index):
+            return self if other._table is self._table else None
+        return self if other is NUMBER else None
+
+
+class _ClassId(Type):
+    """Of a column whose values are ids of classes."""
+
+    __slots__ = ("_classes",)
+
+    def __init__(self, classes: Any) -> None:
+        super().__init__("classesId")
+        self._classes = classes
+
+    def joined(self, value: Any) -> Optional[Type]:
+        return self if any(value == one["id"] for one in self._classes._class_set) else None
+
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        ids = [{"wb_type": "const", "params": _const(one["id"])} for one in self._classes._class_set]
+        params: Dict[str, Any] = {"valid_ids": {"wb_type": "union", "params": {"allowed_types": ids}}}
+        if media is not None:
+            params["classes_obj"] = media.classes(self._classes, "media/cls")
+        return params
+
+
+class _Picture(Type):
+    """Of pictures: which masks and boxes lie over them, and what the classes there are called.
+
+    Args:
+        layers: As `Image._layers` returns them.
+    """
+
+    __slots__ = ("_layers",)
+
+    def __init__(self, layers: Mapping[str, Any]) -> None:
+        super().__init__("image-file")
+        self._layers = layers
+
+    def joined(self, value: Any) -> Optional[Type]:
+        other = type_of(value)
+        if not isinstance(other, _Picture):
+            return None
+        whole = {name: _merged(layer, other._layers[name]) for name, layer in self._layers.items()}
+        return self if whole == self._layers else _Picture(whole)
+
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        return {
+            name: {"wb_type": "const", "params": _const(layer)}
+            for name, layer in sorted(self._layers.items())
+        }
+
+
+class _Tables(Type):
+    """Of whole tables; `columns` is the type of their columns, if they have one."""
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, columns: Type) -> None:
+        super().__init__("table")
+        self._columns = columns
+
+    def joined(self, value: Any) -> Optional[Type]:
+        other = type_of(value)
+        if not isinstance(other, _Tables):
+            return None
+        return self if other._columns == self._columns else _Tables(UNKNOWN)
+
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        return {"column_types": self._columns.to_json(media)}
+
+
+class ArrayOf(Type):
+    """Numpy arrays of one shape.
+
+    Attributes:
+        shape: As of the arrays.
+        path, key: The file in an artifact that has the column as one array, and the array's name there.
+    """
+
+    __slots__ = ("shape", "path", "key")
+
+    def __init__(self, shape: Tuple[int, ...], path: Optional[str] = None, key: Optional[str] = None) -> None:
+        super().__init__("ndarray")
+        self.shape = tuple(shape)
+        self.path = path
+        self.key = key
+
+    def joined(self, value: Any) -> Optional[Type]:
+        other = type_of(value)
+        is_same = isinstance(other, ArrayOf) and other.shape == self.shape
+        return self if is_same or isinstance(other, ListOf) else None
+
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        where = None if self.path is None else {"path": self.path, "key": self.key}
+        return {"shape": list(self.shape), "serialization_path": where}
+
+    def __str__(self) -> str:
+        return f"array of shape {self.shape}"
 
 
 class _Object(Type):
@@ -93,7 +235,7 @@ class _Object(Type):
         super().__init__("pythonObject")
         self._class_name = class_name
 
-    def params(self) -> Dict[str, Any]:
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
         return {"class_name": self._class_name}
 
 
@@ -115,8 +257,13 @@ class Union(Type):
                 return Union(*self.members[:index], found, *self.members[index + 1 :])
         return None
 
-    def params(self) -> Dict[str, Any]:
-        return {"allowed_types": [one.to_json() for one in sorted(self.members, key=lambda one: one.name)]}
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        return {
+            "allowed_types": [one.to_json(media) for one in sorted(self.members, key=lambda one: one.rank())]
+        }
+
+    def rank(self) -> str:
+        return " or ".join(one.rank() for one in self.members)
 
     def __str__(self) -> str:
         return " or ".join(map(str, self.members))
@@ -143,9 +290,12 @@ class ListOf(Type):
             return None
         return ListOf(element, self.length if self.length == other.length else None)
 
-    def params(self) -> Dict[str, Any]:
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
         length = {} if self.length is None else {"length": self.length}
-        return {"element_type": self.element.to_json(), **length}
+        return {"element_type": self.element.to_json(media), **length}
+
+    def rank(self) -> str:
+        return f"{self.element.rank()}[]"
 
     def __str__(self) -> str:
         return f"list of {self.element}"
@@ -171,18 +321,22 @@ class DictOf(Type):
             found[key] = joined
         return DictOf(found)
 
-    def params(self) -> Dict[str, Any]:
-        return {"type_map": {key: one.to_json() for key, one in self.types.items()}}
+    def params(self, media: Optional[ArtifactMedia] = None) -> Dict[str, Any]:
+        return {"type_map": {key: one.to_json(media) for key, one in self.types.items()}}
+
+    def rank(self) -> str:
+        return "{"
 
     def __str__(self) -> str:
         return f"dict of {', '.join(f'{key}: {one}' for key, one in self.types.items())}"
 
 
 ANY = _Any("any")
+MIXED = _Any("invalid")  # as wandb calls the elements of a list that have nothing in common
 UNKNOWN = _Unknown("unknown")
 NONE = _None("none")
 BOOLEAN = Type("boolean")
-NUMBER = Type("number")
+NUMBER = _Number("number")
 STRING = Type("string")
 TIMESTAMP = Type("timestamp")
 PRIMARY_KEY = _Key("primaryKey")
@@ -191,32 +345,72 @@ _BY_CLASS = {bool: BOOLEAN, int: NUMBER, float: NUMBER, str: STRING, type(None):
 _BY_NUMPY_KIND = {"b": BOOLEAN, "i": NUMBER, "u": NUMBER, "f": NUMBER, "U": STRING, "M": TIMESTAMP}
 
 
-def type_of(value: Any) -> Type:
-    """Return the narrowest type of a value."""
+def type_of(value: Any, depth: int = 0) -> Type:
+    """Return the narrowest type of a value.
+
+    Raises:
+        ValidationError: It is nested too deeply, or contains itself.
+    """
     found = _BY_CLASS.get(type(value))
     if found is not None:
         return found
     if isinstance(value, Media):
-        return _Object(type(value).__name__) if value._kind == "histogram" else Type(value._kind)
+        return _type_of_media(value)
     if hasattr(value, "dtype") and hasattr(value, "ndim") and not value.ndim:
         return _BY_NUMPY_KIND.get(getattr(value.dtype, "kind", "f"), NUMBER)
+    if isinstance(value, int) and hasattr(value, "get_row"):
+        return _Index("foreignIndex", getattr(value, "_table", None))
     if isinstance(value, (bool, int, float, str)):  # their subclasses
         return next(one for kind, one in _BY_CLASS.items() if isinstance(value, kind))
     if isinstance(value, (datetime.datetime, datetime.date)):
         return TIMESTAMP
+    if depth > MAX_DEPTH:
+        raise ValidationError(
+            "wandb.Table", f"a value is nested deeper than {MAX_DEPTH} levels; does it contain itself?"
+        )
     if isinstance(value, dict):
-        return DictOf({str(key): type_of(item) for key, item in value.items()})
+        return DictOf({str(key): type_of(item, depth + 1) for key, item in value.items()})
+    if type(value).__name__ == "ndarray":
+        return ArrayOf(value.shape)
     if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "ndim"):
-        element: Optional[Type] = UNKNOWN
         items = _items(value)
+        element: Type = Union(NONE, UNKNOWN) if any(item is None for item in items) else UNKNOWN
         for item in items:
-            joined = element.joined(item) if element is not None else None
-            if joined is None:
-                element = ANY
-                break
-            element = joined
-        return ListOf(element or ANY, len(items))
+            inner = type_of(item, depth + 1)
+            if element is UNKNOWN:
+                element = inner
+            elif element is not inner and element != inner:
+                element = element.joined(item) or MIXED
+        return ListOf(element, len(items))
     return _Object(type(value).__name__)
+
+
+def _type_of_media(value: Media) -> Type:
+    if value._kind == "image-file":
+        return _Picture(value._layers())  # type: ignore[attr-defined]
+    if value._kind == "table":
+        return _Tables(value._type_of_columns())  # type: ignore[attr-defined]
+    return Type(value._kind) if value._kind in _MEDIA else _Object(type(value).__name__)
+
+
+def _const(value: Any) -> Dict[str, Any]:
+    """Return the parameters of a constant; sets are lists there, in order."""
+    return {"val": _listed(value), "is_set": isinstance(value, (set, frozenset))}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _listed(item) for key, item in value.items()}
+    return (
+        sorted(value, key=lambda one: (str(type(one)), one)) if isinstance(value, (set, frozenset)) else value
+    )
+
+
+def _merged(value: Any, other: Any) -> Any:
+    """Return what is in either of two layers; what both have is as in the first."""
+    if isinstance(value, dict):
+        return {**other, **{key: _merged(item, other.get(key, item)) for key, item in value.items()}}
+    return value | other if isinstance(value, (set, frozenset)) else value
 
 
 def _items(value: Any) -> Any:
@@ -237,7 +431,7 @@ def parse(dtype: Any, where: str) -> Type:
         return ANY
     if isinstance(dtype, type):
         if issubclass(dtype, Media):
-            return Type(dtype._kind)
+            return _type_of_media_class(dtype)
         if issubclass(dtype, (datetime.datetime, datetime.date)):
             return TIMESTAMP
         for kind, found in _BY_CLASS.items():
@@ -252,6 +446,44 @@ def parse(dtype: Any, where: str) -> Type:
     )
 
 
+def _type_of_media_class(kind: Any) -> Type:
+    if kind._kind == "image-file":
+        return _Picture({name: set() if name == "box_score_keys" else {} for name in LAYERS})
+    if kind._kind == "table":
+        return _Tables(UNKNOWN)
+    return Type(kind._kind) if kind._kind in _MEDIA else _Object(kind.__name__)
+
+
+def class_id(classes: Any) -> Type:
+    """Return the type of a column whose values are ids of these classes."""
+    return _ClassId(classes)
+
+
+def array_in(one: Type) -> Optional[ArrayOf]:
+    """Return the type of the arrays in a column; None if there are none."""
+    members = one.members if isinstance(one, Union) else (one,)
+    return next((member for member in members if isinstance(member, ArrayOf)), None)
+
+
+def with_array(one: Type, array: ArrayOf) -> Type:
+    """Return a column's type with another one of its arrays."""
+    if isinstance(one, Union):
+        return Union(*(array if isinstance(member, ArrayOf) else member for member in one.members))
+    return array
+
+
+def holds_times(one: Type) -> bool:
+    """Tell whether dates stand in a column."""
+    return TIMESTAMP in (one.members if isinstance(one, Union) else (one,))
+
+
+def index_instead(one: Type, value: Any) -> Optional[Type]:
+    """Return the type of a column of row numbers, if nothing was in it yet, and `value` is one; else None."""
+    if not hasattr(value, "get_row") or UNKNOWN not in (one.members if isinstance(one, Union) else (one,)):
+        return None
+    return type_of(value)
+
+
 def optional(one: Type) -> Type:
     """Return a type that takes None too."""
     if one is NONE or isinstance(one, Union):
@@ -261,7 +493,52 @@ def optional(one: Type) -> Type:
 
 def foreign_key(table: Any, column: str) -> Type:
     """Return the type of a column whose texts are keys of another table."""
-    return _Key("foreignKey", col_name=column)
+    return _Key("foreignKey", table, col_name=column)
+
+
+def from_json(tree: Any, get: Callable[[str], Any]) -> Type:
+    """Return the type that wandb has written down; ANY for what is not known here.
+
+    Args:
+        get: Returns what an artifact has under a name.
+    """
+    name = tree.get("wb_type") if isinstance(tree, dict) else None
+    params = tree.get("params") or {} if isinstance(tree, dict) else {}
+    if name == "union":
+        return Union(*(from_json(one, get) for one in params.get("allowed_types", ())))
+    if name == "typedDict":
+        return DictOf({key: from_json(one, get) for key, one in params.get("type_map", {}).items()})
+    if name == "list":
+        return ListOf(from_json(params.get("element_type"), get), params.get("length"))
+    if name == "ndarray":
+        where = params.get("serialization_path") or {}
+        return ArrayOf(tuple(params.get("shape") or ()), where.get("path"), where.get("key"))
+    if name == "pythonObject":
+        return _Object(str(params.get("class_name")))
+    if name == "image-file":
+        return _Picture({layer: _unconst(one) for layer, one in params.items()})
+    if name == "table":
+        return _Tables(from_json(params.get("column_types"), get))
+    if name == "foreignKey":
+        return _Key(name, get(params["table"]), col_name=params.get("col_name"))
+    if name == "foreignIndex":
+        return _Index(name, get(params["table"]))
+    if name == "classesId":
+        classes = get((params.get("classes_obj") or {}).get("path", ""))
+        return ANY if classes is None else _ClassId(classes)
+    for one in (UNKNOWN, NONE, BOOLEAN, NUMBER, STRING, TIMESTAMP, PRIMARY_KEY, MIXED):
+        if one.name == name:
+            return one
+    return Type(name) if isinstance(name, str) and name.endswith("-file") else ANY
+
+
+def _unconst(tree: Any) -> Any:
+    """Return the layer that a constant stands for: sets of ids are sets again."""
+    params = tree.get("params") or {}
+    value = params.get("val")
+    if isinstance(value, dict):
+        return {key: set(item) if isinstance(item, list) else item for key, item in value.items()}
+    return set(value) if params.get("is_set") and isinstance(value, list) else value
 
 
 PLAIN_CLASSES: Tuple[type, ...] = (int, float, str, bool, type(None))

@@ -132,6 +132,9 @@ class Graph(Media):
 
     def add_edge(self, from_node: Node, to_node: Node) -> Edge:
         """Add an edge and return it."""
+        for node in (from_node, to_node):
+            if not isinstance(node, Node):
+                raise ValidationError("wandb.Graph.add_edge", f"{kind_name(node)} is no Node")
         edge = Edge(from_node, to_node)
         self.edges.append(edge)
         return edge
@@ -139,6 +142,8 @@ class Graph(Media):
     @classmethod
     def from_keras(cls, model: Any) -> Graph:
         """Return the layers of a Keras model as a graph."""
+        if not hasattr(model, "layers"):
+            raise ValidationError("wandb.Graph.from_keras", f"{kind_name(model)} is no model of Keras")
         graph = cls("keras")
         for layer in model.layers:
             graph.add_node(Node.from_keras(layer))

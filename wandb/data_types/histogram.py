@@ -10,6 +10,7 @@ from wandb.errors import ValidationError
 if TYPE_CHECKING:
     import numpy as np
 
+    from wandb.data_types.artifact_media import ArtifactMedia
     from wandb.internal.media_files import MediaFiles
 
     Numbers = Union[Sequence[Union[int, float]], np.ndarray[Any, Any]]
@@ -46,13 +47,15 @@ class Histogram(Media):
         num_bins: int = 64,
     ) -> None:
         if np_histogram is not None:
-            if len(np_histogram) != 2:
+            if not isinstance(np_histogram, (tuple, list)) or len(np_histogram) != 2:
                 raise ValidationError(WHERE, "np_histogram is no pair of counts and edges")
             self.histogram: List[Any] = _listed(np_histogram[0])
             self.bins: List[Any] = _listed(np_histogram[1])
         elif sequence is None:
             raise ValidationError(WHERE, "there is nothing to count", hint="pass values, or np_histogram")
         else:
+            if not hasattr(num_bins, "__index__"):
+                raise ValidationError(WHERE, f"{num_bins!r} is no number of bins")
             if num_bins > self.MAX_LENGTH:
                 raise ValidationError(WHERE, f"{num_bins} bins are more than {self.MAX_LENGTH}")
             numpy = library("numpy", "media", "a histogram of values")
@@ -73,10 +76,24 @@ class Histogram(Media):
         """Return what stands for it in a row; it has no file."""
         return {"_type": self._kind, "values": self.histogram, "bins": self.bins}
 
+    def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
+        return self.to_json()
+
     def _store(self, files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
         return self.to_json()
 
 
 def _listed(numbers: Any) -> List[Any]:
-    found: List[Any] = numbers.tolist() if hasattr(numbers, "tolist") else list(numbers)
-    return found
+    found = numbers.tolist() if hasattr(numbers, "tolist") else numbers
+    if not isinstance(found, (list, tuple)) or not all(isinstance(one, (int, float)) for one in found):
+        found = [one.item() if hasattr(one, "item") else one for one in _items(found)]
+        if not all(isinstance(one, (int, float)) for one in found):
+            raise ValidationError(WHERE, "np_histogram holds what is no number")
+    return list(found)
+
+
+def _items(numbers: Any) -> List[Any]:
+    try:
+        return list(numbers)
+    except TypeError:
+        raise ValidationError(WHERE, "np_histogram is no pair of counts and edges") from None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import IO, TYPE_CHECKING, Any, Dict, Sequence, Union
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Dict, Mapping, Sequence, Union
 
-from wandb.data_types.media import Content, Media, PathLike, existing_file
+from wandb.data_types.media import Content, Media, PathLike, existing_file, read_all
 from wandb.errors import MediaFileError, ValidationError
 from wandb.interface.values import kind_name
 
 if TYPE_CHECKING:
+    from wandb.data_types.artifact_media import ArtifactMedia
     from wandb.internal.media_files import MediaFiles
 
 # What wandb 0.31 puts into pages, so that they look like the rest of its site.
@@ -47,10 +49,7 @@ class Html(Media):
         elif isinstance(data, str):
             self.html = data
         elif hasattr(data, "read"):
-            if hasattr(data, "seek"):
-                data.seek(0)
-            text: Any = data.read()
-            self.html = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+            self.html = read_all(data, "wandb.Html").decode("utf-8", "replace")
         else:
             raise ValidationError("wandb.Html", f"{kind_name(data)} is no text, no path and no open file")
         if inject:
@@ -64,6 +63,10 @@ class Html(Media):
             self.html = self.html.replace("<html>", f"<html><head>{STYLE}</head>", 1)
         else:
             self.html = STYLE + self.html
+
+    @classmethod
+    def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> Html:
+        return cls(Path(media.file(tree["path"])), inject=False)
 
     def _content(self) -> Content:
         return Content(self.html.encode("utf-8", "replace"), ".html")

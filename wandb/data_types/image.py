@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import io
 import os
+from hashlib import md5
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from wandb.data_types.image_labels import BoundingBoxes2D, Classes, ImageMask, Overlay
 from wandb.data_types.matplotlib_figures import library_of, matplotlib_figure
-from wandb.data_types.media import Content, Media, captions_of, existing_file, library
+from wandb.data_types.media import Content, Media, captions_of, existing_file, library, numbers_of
 from wandb.errors import MediaFileError, ValidationError
 from wandb.interface.values import kind_name
 from wandb.term import termwarn
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
+    from wandb.data_types.artifact_media import ArtifactMedia
     from wandb.internal.media_files import MediaFiles
 
     ImageData = Union[str, os.PathLike[str], np.ndarray[Any, Any], PIL.Image.Image, "Image", Any]
@@ -78,7 +80,7 @@ class Image(Media):
         masks: Optional[Mapping[str, Union[ImageMask, Mapping[str, Any]]]] = None,
         file_type: Optional[str] = None,
     ) -> None:
-        if file_type is not None and file_type not in FORMATS:
+        if file_type is not None and (not isinstance(file_type, str) or file_type not in FORMATS):
             known = ", ".join(FORMATS)
             raise ValidationError(WHERE, f"file_type {file_type!r} is none of {known}")
         self.caption = None if caption is None else str(caption)
@@ -169,6 +171,68 @@ class Image(Media):
                 found[name] = _store_overlays(overlays, files, key, step)
         return found
 
+    def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
+        found = super()._store_in(media)
+        found.update(format=self.format, width=self.width, height=self.height)
+        if self._grouping:
+            found["grouping"] = self._grouping
+        classes = self._classes_of_all()
+        if classes is not None:
+            digest = md5(str(classes._class_set).encode("utf-8", "backslashreplace")).hexdigest()
+            found["classes"] = media.classes(classes, f"media/classes/{digest}_cls")
+        for name, overlays in (("boxes", self._boxes), ("masks", self._masks)):
+            if overlays:
+                found[name] = {key: overlay._store_in(media) for key, overlay in overlays.items()}
+        return found
+
+    @classmethod
+    def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> Image:
+        classes = tree.get("classes")
+        known = None if classes is None else media.get(classes["path"])
+        boxes = {
+            name: BoundingBoxes2D._from_artifact(one, media)
+            for name, one in (tree.get("boxes") or {}).items()
+        }
+        masks = {
+            name: ImageMask._from_artifact(one, media) for name, one in (tree.get("masks") or {}).items()
+        }
+        return cls(
+            media.file(tree["path"]),
+            caption=tree.get("caption"),
+            grouping=tree.get("grouping"),
+            classes=known if isinstance(known, Classes) else None,
+            boxes=boxes or None,
+            masks=masks or None,
+        )
+
+    def _classes_of_all(self) -> Optional[Classes]:
+        """Return the classes, as given, or as the masks and boxes name them."""
+        if self._classes is not None:
+            return self._classes
+        labels: Dict[int, str] = {}
+        for overlay in (*self._boxes.values(), *self._masks.values()):
+            labels.update(overlay._labels())
+        if not labels:
+            return None
+        return Classes([{"id": id_, "name": label} for id_, label in labels.items()])
+
+    def _layers(self) -> Dict[str, Any]:
+        """Return what a table's column of pictures has to know: `column_types.LAYERS`."""
+        classes = self._classes_of_all()
+        return {
+            "box_layers": {name: set(one._labels()) for name, one in self._boxes.items()},
+            "box_score_keys": {
+                score
+                for one in self._boxes.values()
+                if isinstance(one, BoundingBoxes2D)
+                for score in one._scores()
+            },
+            "mask_layers": {name: set(one._labels()) for name, one in self._masks.items()},
+            "box_class_maps": {name: _texts(one._labels()) for name, one in self._boxes.items()},
+            "mask_class_maps": {name: _texts(one._labels()) for name, one in self._masks.items()},
+            "class_map": {} if classes is None else {str(c["id"]): c["name"] for c in classes._class_set},
+        }
+
     @classmethod
     def _store_list(cls, items: Sequence[Any], files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
         if len(items) > cls.MAX_ITEMS:
@@ -202,6 +266,10 @@ class Image(Media):
         return found
 
 
+def _texts(labels: Mapping[int, str]) -> Dict[str, str]:
+    return {str(id_): label for id_, label in labels.items()}
+
+
 def _overlays(given: Any, what: str, make: Callable[[Any, str], Overlay]) -> Dict[str, Overlay]:
     if given is None:
         return {}
@@ -230,19 +298,14 @@ def _picture_of(data: Any, mode: Optional[str], file_format: str, pictures: Any)
     if library_of(data) == "matplotlib":
         return _drawn(data, pictures)
     numpy = library("numpy", "media", "a picture made of numbers")
-    if hasattr(data, "detach"):
-        array = _channels_last(data, numpy)
+    if hasattr(data, "detach"):  # torch
+        array = _channels_last(numbers_of(data, numpy, WHERE), numpy)
     elif isinstance(data, (list, tuple)) or hasattr(data, "__array__"):
-        try:
-            array = numpy.asarray(data)
-        except ValueError:
-            raise ValidationError(WHERE, "the rows of the list are not of one length") from None
+        array = numbers_of(data, numpy, WHERE)
     else:
         raise ValidationError(
             WHERE, f"{kind_name(data)} is no picture", hint="an array, a tensor, a picture of PIL's or a path"
         )
-    if array.dtype.kind not in "biufc":
-        raise ValidationError(WHERE, f"an array of {array.dtype} holds no numbers")
     shape = array.shape
     if 0 in shape:
         raise ValidationError(WHERE, f"an array of shape {shape} has no pixels")
@@ -301,12 +364,8 @@ def _bytes_of(array: Any, numpy: Any) -> Any:
     return numpy.clip(numpy.rint(array), 0, 255).astype(numpy.uint8)
 
 
-def _channels_last(tensor: Any, numpy: Any) -> Any:
-    """Return a torch tensor of channels x height x width, or a batch of them in a grid, as an array."""
-    tensor = tensor.detach().cpu()
-    if "bfloat16" in str(tensor.dtype):
-        tensor = tensor.float()
-    array = tensor.numpy()
+def _channels_last(array: Any, numpy: Any) -> Any:
+    """Return numbers of channels x height x width, or a batch of them in a grid, with the channels last."""
     if array.ndim == 3:
         return numpy.moveaxis(array, 0, -1)
     if array.ndim != 4:

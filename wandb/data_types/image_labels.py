@@ -3,32 +3,56 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Set, Union
 
-from wandb.data_types.media import Content, Media, compact_json, existing_file, library
+from wandb.data_types import column_types
+from wandb.data_types.media import Content, Media, compact_json, existing_file, library, numbers_of
 from wandb.errors import ValidationError
 from wandb.interface.values import kind_name, plain
 
 if TYPE_CHECKING:
+    from wandb.data_types.artifact_media import ArtifactMedia
     from wandb.internal.media_files import MediaFiles
 
 _DELIMITER = "_wandb_delimeter_"  # spelled as wandb spells it
 
 
-class Classes:
+class Classes(Media):
     """The names of classes: `wandb.Classes([{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}])`.
 
     Raises:
         ValueError: One of them has no id or no name.
     """
 
+    _kind = "classes"
+
     def __init__(self, class_set: Sequence[Mapping[str, Any]]) -> None:
+        if isinstance(class_set, (str, bytes, Mapping)) or not hasattr(class_set, "__iter__"):
+            raise ValidationError("wandb.Classes", f"{kind_name(class_set)} is no list of classes")
         for one in class_set:
             if not isinstance(one, Mapping) or "id" not in one or "name" not in one:
                 raise ValidationError(
                     "wandb.Classes", f"{one!r} says no id and name", hint='as in {"id": 0, "name": "cat"}'
                 )
         self._class_set = [dict(one) for one in class_set]
+
+    def get_type(self) -> column_types.Type:
+        """Return the type of a table's column whose values are ids of these classes: for `dtype`."""
+        return column_types.class_id(self)
+
+    def _store(self, files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
+        raise ValidationError(
+            f"log: {key}",
+            "names of classes cannot be logged by themselves",
+            hint="pass them to wandb.Image, or add them to an artifact",
+        )
+
+    def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
+        return {"_type": self._kind, "class_set": plain(self._class_set, "wandb.Classes")}
+
+    @classmethod
+    def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> Classes:
+        return cls(tree["class_set"])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Classes) and self._class_set == other._class_set
@@ -51,10 +75,14 @@ class _Labelled(Media):
         """Return the ids that stand in it, in order."""
         raise NotImplementedError
 
+    def _labels(self) -> Dict[int, str]:
+        """Return the names of the classes; made up, if none were given."""
+        if self.class_labels is not None:
+            return self.class_labels
+        return {id_: f"class_{id_}" for id_ in self._used_ids()}
+
     def _note_labels(self, files: MediaFiles, key: str, name: str) -> None:
-        labels = self.class_labels
-        if labels is None:
-            labels = {id_: f"class_{id_}" for id_ in self._used_ids()}
+        labels = self._labels()
         whole = f"{key}{_DELIMITER}{name}"
         value = {str(id_): label for id_, label in labels.items()}
         note = {"type": self._section, "key": whole, "value": value}
@@ -77,7 +105,7 @@ class BoundingBoxes2D(_Labelled):
     """
 
     _folder = "metadata/boxes2D"
-    _kind = "boxes2D"
+    _kind = "bounding-boxes"
     _section = "bounding_box/class_labels"
 
     def __init__(self, val: Mapping[str, Any], key: str) -> None:
@@ -99,6 +127,20 @@ class BoundingBoxes2D(_Labelled):
 
     def _used_ids(self) -> List[int]:
         return list(dict.fromkeys(box["class_id"] for box in self._val["box_data"]))
+
+    def _scores(self) -> Set[str]:
+        """Return the names of the scores that its boxes have."""
+        return {name for box in self._val["box_data"] for name in box.get("scores") or ()}
+
+    def _store(self, files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
+        return {**super()._store(files, key, step), "_type": "boxes2D"}
+
+    def _store_in(self, media: ArtifactMedia) -> Any:
+        return self._val["box_data"]
+
+    @classmethod
+    def _from_artifact(cls, tree: Any, media: ArtifactMedia) -> BoundingBoxes2D:
+        return cls({"box_data": tree}, "")
 
     def _content(self) -> Content:
         return Content(compact_json(self._val), ".boxes2D.json")
@@ -132,10 +174,7 @@ class ImageMask(_Labelled):
             self._path = existing_file(val["path"], where)
             return
         numpy = library("numpy", "media", "a mask")
-        data = val["mask_data"]
-        if hasattr(data, "detach"):  # torch
-            data = data.detach().cpu()
-        array = numpy.asarray(data)
+        array = numbers_of(val["mask_data"], numpy, where)
         if array.ndim != 2 or not array.size:
             raise ValidationError(where, f"mask_data of shape {array.shape} is not of two dimensions")
         if array.dtype.kind not in "biu":
@@ -151,6 +190,10 @@ class ImageMask(_Labelled):
     def _note_labels(self, files: MediaFiles, key: str, name: str) -> None:
         if self._path is None or self.class_labels is not None:  # which ids a file has, nobody knows
             super()._note_labels(files, key, name)
+
+    @classmethod
+    def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> ImageMask:
+        return cls({"path": media.file(tree["path"])}, "")
 
     def _content(self) -> Content:
         if self._path is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO, TYPE_CHECKING, Any, Dict, Optional, Sequence, Union
 
-from wandb.data_types.media import Content, Media, captions_of, existing_file, library
+from wandb.data_types.media import Content, Media, captions_of, existing_file, library, read_all
 from wandb.errors import ValidationError
 from wandb.interface.values import kind_name
 
@@ -48,7 +48,7 @@ class Molecule(Media):
             self._data: Union[str, bytes] = path
             file_type = os.path.splitext(path)[1][1:]
         elif hasattr(data_or_path, "read"):
-            self._data = read_all(data_or_path)
+            self._data = read_all(data_or_path, WHERE)
             file_type = file_type or extension_of_file(data_or_path)
             if not file_type:
                 raise ValidationError(WHERE, "an open file has to be told its file_type")
@@ -137,14 +137,6 @@ class Molecule(Media):
         paths = [item._store(files, key, step)["path"] for item in items]
         captions = captions_of(items, missing=None)
         return {"_type": "molecule", "filenames": paths, "count": len(paths), "captions": captions or False}
-
-
-def read_all(file: Any) -> bytes:
-    """Return what an open file holds, from its beginning."""
-    if hasattr(file, "seek"):
-        file.seek(0)
-    content = file.read()
-    return content.encode("utf-8", "replace") if isinstance(content, str) else bytes(content)
 
 
 def extension_of_file(file: Any) -> str:

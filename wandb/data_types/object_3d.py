@@ -6,14 +6,15 @@ import os
 from itertools import product
 from typing import IO, TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Union
 
-from wandb.data_types.media import Content, Media, compact_json, existing_file
-from wandb.data_types.molecule import extension_of_file, read_all
+from wandb.data_types.media import Content, Media, compact_json, existing_file, read_all
+from wandb.data_types.molecule import extension_of_file
 from wandb.errors import ValidationError
 from wandb.interface.values import kind_name, plain
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from wandb.data_types.artifact_media import ArtifactMedia
     from wandb.internal.media_files import MediaFiles
 
 WHERE = "wandb.Object3D"
@@ -61,7 +62,7 @@ class Object3D(Media):
             if not file_type and not extension_of_file(data_or_path):
                 raise ValidationError(WHERE, "an open file has to be told its file_type")
             self._type = self._known_type(str(name), file_type)
-            self._data = read_all(data_or_path)
+            self._data = read_all(data_or_path, WHERE)
         elif isinstance(data_or_path, Mapping):
             self._type = POINTS
             self._data = compact_json(_scene(data_or_path))
@@ -105,6 +106,15 @@ class Object3D(Media):
     def _content(self) -> Content:
         return Content(self._data, f".{self._type}")
 
+    def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
+        if self._type != POINTS:
+            raise ValidationError(
+                "Artifact.add",
+                f"a solid thing ({self._type}) cannot stand in an artifact, only points can, as in wandb",
+                hint="add_file keeps the file",
+            )
+        return super()._store_in(media)
+
     @classmethod
     def _store_list(cls, items: Sequence[Any], files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
         stored = [item._store(files, key, step) for item in items]
@@ -133,11 +143,9 @@ def box3d(
     Raises:
         ValueError: One of them has another number of parts.
     """
-    parts = {"center": (center, 3), "size": (size, 3), "orientation": (orientation, 4), "color": (color, 3)}
-    for name, (values, n) in parts.items():
-        if len(values) != n:
-            raise ValidationError(f"wandb.box3d: {name}", f"has {len(values)} parts, not {n}")
-    w, x, y, z = (float(part) for part in orientation)
+    center, size = _parts(center, 3, "center"), _parts(size, 3, "size")
+    red_green_blue = [int(part) for part in _parts(color, 3, "color")]
+    w, x, y, z = _parts(orientation, 4, "orientation")
     turned = (
         (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
         (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
@@ -153,17 +161,29 @@ def box3d(
     ]
     return {
         "corners": corners,
-        "color": [int(part) for part in color],
+        "color": red_green_blue,
         "label": label,
         "score": score,
     }
 
 
+def _parts(values: Any, n: int, name: str) -> List[float]:
+    try:
+        found = [float(part) for part in values]
+    except (TypeError, ValueError):
+        raise ValidationError(f"wandb.box3d: {name}", f"{values!r:.60} is no list of numbers") from None
+    if len(found) != n:
+        raise ValidationError(f"wandb.box3d: {name}", f"has {len(found)} parts, not {n}")
+    return found
+
+
 def _points(data: Any) -> List[Any]:
-    rows = data.tolist() if hasattr(data, "tolist") else [*data]
+    rows: Any = data.tolist() if hasattr(data, "tolist") else [*data]
     shape = getattr(data, "shape", None)
     widths = (
-        {len(row) if isinstance(row, (list, tuple)) else 0 for row in rows} if shape is None else {shape[-1]}
+        {len(row) if isinstance(row, (list, tuple)) else 0 for row in rows}
+        if shape is None
+        else {*shape[-1:]}
     )
     if (shape is not None and len(shape) != 2) or not widths <= set(_COLUMNS):
         raise ValidationError(
@@ -172,16 +192,21 @@ def _points(data: Any) -> List[Any]:
             hint="rows of 3 (x y z), 4 (and a category of 1 to 14) or 6 numbers (and r g b)",
         )
     found: List[Any] = plain(rows, WHERE)
+    if not all(isinstance(number, (int, float)) for row in found for number in row):
+        raise ValidationError(WHERE, "a point holds what is no number")
     return found
 
 
 def _scene(scene: Mapping[str, Any]) -> Dict[str, Any]:
     kind = scene.get("type")
-    if kind not in Object3D.SUPPORTED_POINT_CLOUD_TYPES:
+    if not isinstance(kind, str) or kind not in Object3D.SUPPORTED_POINT_CLOUD_TYPES:
         raise ValidationError(WHERE, f"scenes of type {kind!r} are not known", hint='only "lidar/beta" is')
     found: Dict[str, Any] = {"type": kind}
     for name in ("vectors", "points", "boxes"):
         part = scene.get(name)
-        part = [] if part is None else part.tolist() if hasattr(part, "tolist") else list(part)
+        part = [] if part is None else part.tolist() if hasattr(part, "tolist") else part
+        if isinstance(part, (str, bytes, Mapping)) or not hasattr(part, "__iter__"):
+            raise ValidationError(f"{WHERE}: {name}", f"{kind_name(part)} is no list")
+        part = list(part)
         found[name] = plain(part, f"{WHERE}: {name}")
     return found

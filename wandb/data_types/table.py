@@ -1,12 +1,17 @@
 """`wandb.Table`: rows and columns.
 
-wandb also keeps each table that is logged as an artifact `run-<run id>-<key>`, with the media that stand in
-it; `Table._store` says where that belongs.
+A table that is logged becomes two things, as in wandb: a file of the run, in which media stand by the name of
+their type, and an artifact `run-<run id>-<key>`, with all that is in it (wandb/sdk/wandb_media.py).
 """
 
 from __future__ import annotations
 
+import datetime
+import io
+import json
+import math
 import os
+from decimal import Decimal
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
+    from wandb.data_types.artifact_media import ArtifactMedia
     from wandb.internal.media_files import MediaFiles
 
     ColumnKey = Union[str, int]
@@ -40,6 +46,8 @@ if TYPE_CHECKING:
 WHERE = "wandb.Table"
 DEFAULT_COLUMNS = ("Input", "Output", "Expected")  # as wandb
 LOG_MODES = ("IMMUTABLE", "MUTABLE", "INCREMENTAL")
+MAX_EMBEDDING = 150  # elements; longer arrays, and those of more dimensions, are packed (as wandb)
+SUFFIX = ".table.json"
 _PLAIN = frozenset(column_types.PLAIN_CLASSES)
 
 
@@ -85,7 +93,7 @@ class Table(Media):
     MAX_ARTIFACT_ROWS = 200_000
 
     _folder = "table"
-    _kind = "table-file"
+    _kind = "table"
 
     def __init__(
         self,
@@ -127,6 +135,7 @@ class Table(Media):
         self._stored: Optional[Tuple[object, Dict[str, Any]]] = None  # the run's files, and what it was told
         self._n_logged = 0  # rows, of an incremental table
         self._n_increments = 0
+        self._increments: List[str] = []  # addresses of those that were logged before
         given = rows if data is None else data
         if given is not None:
             self._add_all(given)
@@ -138,7 +147,7 @@ class Table(Media):
             ValueError: There are more or fewer values than columns.
             TypeError: A value does not have the column's type; nothing was added.
         """
-        self._warn_of_change()
+        self._note_change()
         self._add(data)
 
     def add_row(self, *row: Any) -> None:
@@ -169,7 +178,7 @@ class Table(Media):
             found = column_types.optional(found)
         for value in values:
             found = self._joined(found, value, name)
-        self._warn_of_change()
+        self._note_change()
         if not self.columns:
             self.data = [[] for _ in values]
         for row, value in zip(self.data, values):
@@ -183,11 +192,20 @@ class Table(Media):
 
         Args:
             fn: Given the number of a row and the row as a dict; returns its values of the new columns.
+
+        Raises:
+            ValueError: It returns no dict, or not the same columns for every row; nothing has changed.
         """
         self._refuse_if_incremental("add_computed_columns")
+        where = f"{WHERE}.add_computed_columns"
         new: Dict[str, List[Any]] = {}
         for index, row in enumerate(self.data):
-            for name, value in fn(index, dict(zip(self.columns, row))).items():
+            found = fn(index, dict(zip(self.columns, row)))
+            if not isinstance(found, Mapping):
+                raise ValidationError(where, f"of row {index} it returns {kind_name(found)}, no dict")
+            if index and set(found) != set(new):
+                raise ValidationError(where, f"of row {index} it returns other columns than of the first")
+            for name, value in found.items():
                 new.setdefault(name, []).append(value)
         for name, values in new.items():
             self.add_column(name, values)
@@ -249,6 +267,8 @@ class Table(Media):
 
     def set_fk(self, col_name: ColumnKey, table: Table, table_col: str) -> None:
         """Say that the texts in a column are those of another table's `table_col`."""
+        if not isinstance(table, Table):
+            raise ValidationError(f"{WHERE}.set_fk", f"{kind_name(table)} is no table")
         table._index_of(table_col)
         self.cast(col_name, column_types.foreign_key(table, table_col))
 
@@ -258,8 +278,7 @@ class Table(Media):
 
     def column_types_json(self) -> Dict[str, Any]:
         """Return the types of the columns as wandb writes them into the table of an artifact."""
-        types = {str(name): one for name, one in zip(self.columns, self._types)}
-        return column_types.DictOf(types).to_json()
+        return self._type_of_columns().to_json()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Table):
@@ -271,37 +290,147 @@ class Table(Media):
     # ---- inside
 
     def _store(self, files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
-        is_ours = self._stored is not None and self._stored[0] is files
-        if is_ours and self.log_mode == "IMMUTABLE":
-            return dict(self._stored[1])  # type: ignore[index]
-        n_rows = len(self.data)
-        n_kept = 0
-        if self.log_mode == "INCREMENTAL":
-            if not is_ours:
-                self._n_logged = self._n_increments = 0
-            n_kept = self._n_logged
-        shown = self.data[n_kept : n_kept + self.MAX_ARTIFACT_ROWS]
-        if n_rows - n_kept > self.MAX_ARTIFACT_ROWS:
+        if self._stored is not None and not self._is_news_for(files):
+            return dict(self._stored[1])
+        shown = self._new_rows()
+        if len(self.data) - self._n_logged > self.MAX_ARTIFACT_ROWS:
             termwarn(f"log: {key}: the table is cut after {self.MAX_ARTIFACT_ROWS} rows")
         content = _encoded(self.columns, shown, f"log: {key}")
         found: Dict[str, Any] = {
-            "_type": self._kind,
+            "_type": "table-file",
             **files.put(content, self._folder, key, step, ".table.json"),
+            **self._addresses(),
             "ncols": len(self.columns),
-            "nrows": n_rows,
+            "nrows": len(self.data),
             "log_mode": self.log_mode,
         }
         if self.log_mode == "INCREMENTAL":
-            found.update(_type="incremental-table-file", increment_num=self._n_increments)
-            self._n_logged = n_rows
+            found.update(_type="incremental-table-file", **self._increment())
+            self._n_logged = len(self.data)
             self._n_increments += 1
-        # Here the run's table artifact belongs: `artifact_path`, `_latest_artifact_path` and, of an
-        # incremental table, `previous_increments_paths` say where it is.
+            if "artifact_path" in found:
+                self._increments.append(found["artifact_path"])
         self._stored = (files, found)
         return dict(found)
 
+    def _is_news_for(self, files: object) -> bool:
+        """Tell whether the run with these files does not have it as it is now."""
+        if self._stored is None or self._stored[0] is not files:
+            return True
+        if self.log_mode == "INCREMENTAL":
+            return len(self.data) > self._n_logged
+        return self.log_mode == "MUTABLE"
+
+    def _begin_log(self, files: object, earlier: Any) -> None:
+        """Get ready for a run that does not have it yet.
+
+        Args:
+            earlier: What a part of the run that went before has logged under the key: JSON, or nothing.
+        """
+        is_ours = self._stored is not None and self._stored[0] is files
+        if self._stored is not None:
+            self._target = None  # what comes now is another version
+        if self.log_mode != "INCREMENTAL" or is_ours:
+            return
+        self._n_logged = self._n_increments = 0
+        self._increments = []
+        if isinstance(earlier, dict) and earlier.get("_type") == "incremental-table-file":
+            self._n_increments = int(earlier.get("increment_num") or 0) + 1
+            self._increments = list(earlier.get("previous_increments_paths") or ())
+            if earlier.get("artifact_path"):
+                self._increments.append(earlier["artifact_path"])
+
+    def _new_rows(self) -> List[List[Any]]:
+        n_logged = self._n_logged if self.log_mode == "INCREMENTAL" else 0
+        return self.data[n_logged : n_logged + self.MAX_ARTIFACT_ROWS]
+
+    def _increment(self) -> Dict[str, Any]:
+        return {
+            "increment_num": self._n_increments,
+            "previous_increments_paths": list(self._increments),
+        }
+
     def _content(self) -> Content:
         return Content(_encoded(self.columns, self.data, WHERE), ".table.json")
+
+    def _type_of_columns(self) -> column_types.Type:
+        return column_types.DictOf({str(name): one for name, one in zip(self.columns, self._types)})
+
+    def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
+        with media.inside(self):
+            rows = self._new_rows()
+            types, emptied = self._packed(rows, media)
+            data = [
+                _row_in_artifact(row, emptied, f"{media.where}: row {index}", self.columns, media)
+                for index, row in enumerate(rows)
+            ]
+            increment = self._increment() if self.log_mode == "INCREMENTAL" else {}
+            return {
+                "_type": self._kind,
+                **increment,
+                "columns": self.columns,
+                "data": data,
+                "ncols": len(self.columns),
+                "nrows": len(data),
+                "column_types": column_types.DictOf(types).to_json(media),
+                "log_mode": self.log_mode,
+            }
+
+    def _packed(
+        self, rows: Sequence[Sequence[Any]], media: ArtifactMedia
+    ) -> Tuple[Dict[str, column_types.Type], Set[int]]:
+        """Put columns of large arrays into files of their own.
+
+        Returns:
+            The types of all columns, and the numbers of those that are in files.
+        """
+        types = {str(name): one for name, one in zip(self.columns, self._types)}
+        emptied = set()
+        for index, name in enumerate(map(str, self.columns)):
+            array = column_types.array_in(types[name])
+            cells = [row[index] for row in rows]
+            if array is None or any(getattr(cell, "shape", None) != array.shape for cell in cells):
+                continue
+            if len(array.shape) == 1 and array.shape[0] <= MAX_EMBEDDING:
+                types[name] = column_types.ListOf(column_types.NUMBER, array.shape[0])
+                continue
+            file = io.BytesIO()
+            numpy = library("numpy", "media", "a column of arrays")
+            numpy.savez_compressed(file, **{name: numpy.array(cells)})
+            path = media.put(Content(file.getvalue(), ".npz"), "serialized_data")["path"]
+            packed = column_types.ArrayOf(array.shape, path, name)
+            types[name] = column_types.with_array(types[name], packed)
+            emptied.add(index)
+        return types, emptied
+
+    @classmethod
+    def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> Table:
+        columns = list(tree["columns"])
+        log_mode = tree.get("log_mode") or "IMMUTABLE"
+        rows = _all_increments(media) if log_mode == "INCREMENTAL" else tree["data"]
+        found = cls(columns=columns, log_mode=log_mode)
+        written = tree.get("column_types")
+        if isinstance(written, dict):
+            by_name = column_types.from_json(written, media.get)
+            if isinstance(by_name, column_types.DictOf):
+                found._types = [by_name.types.get(str(name), column_types.ANY) for name in columns]
+        packed = {}
+        for index, one in enumerate(found._types):
+            array = column_types.array_in(one)
+            if array is not None and array.path is not None:
+                numpy = library("numpy", "media", "a column of arrays")
+                with numpy.load(media.file(array.path), allow_pickle=False) as file:
+                    packed[index] = file[array.key]
+        times = {index for index, one in enumerate(found._types) if column_types.holds_times(one)}
+        for number, row in enumerate(rows):
+            cells = [_cell_from_artifact(cell, index in times, media) for index, cell in enumerate(row)]
+            for index, column in packed.items():
+                cells[index] = column[number]
+            if isinstance(written, dict):
+                found.data.append(cells)
+            else:  # of a client that wrote no types
+                found._add(cells)
+        return found
 
     def _first_types(self, dtype: Any, optional: Any) -> List[column_types.Type]:
         n = len(self.columns)
@@ -328,7 +457,9 @@ class Table(Media):
                 raise ValidationError(WHERE, f"{row!r} is no row", hint="data is a list of lists")
             self._add(row)
 
-    def _add(self, values: Sequence[Any]) -> None:
+    def _add(self, values: Any) -> None:
+        if not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
+            raise ValidationError(WHERE, f"{values!r:.60} is no row", hint="data is a list of lists")
         if len(values) != len(self.columns):
             raise ValidationError(
                 WHERE, f"a row of {len(values)} values for {len(self.columns)} columns, {self.columns}"
@@ -345,7 +476,7 @@ class Table(Media):
         self.data.append(list(values))
 
     def _joined(self, found: column_types.Type, value: Any, name: ColumnKey) -> column_types.Type:
-        joined = found.joined(value)
+        joined = column_types.index_instead(found, value) or found.joined(value)
         if joined is None:
             raise ValidationError(
                 f"{WHERE}: column {name!r}",
@@ -367,7 +498,9 @@ class Table(Media):
                 hint="use MUTABLE or IMMUTABLE",
             )
 
-    def _warn_of_change(self) -> None:
+    def _note_change(self) -> None:
+        if self.log_mode == "MUTABLE":
+            self._target = None  # the artifact has it as it was
         if self._stored is not None and self.log_mode == "IMMUTABLE":
             termwarn(
                 "wandb.Table: this table was logged already, and what is changed from here on will not be "
@@ -379,6 +512,8 @@ class Table(Media):
 class PartitionedTable(Media):
     """The tables in a directory of an artifact, taken as one.
 
+        artifact.add(wandb.data_types.PartitionedTable("parts"), "whole")
+
     Args:
         parts_path: The directory.
     """
@@ -386,21 +521,61 @@ class PartitionedTable(Media):
     _kind = "partitioned-table"
 
     def __init__(self, parts_path: Union[str, os.PathLike[str]]) -> None:
+        if not isinstance(parts_path, (str, os.PathLike)):
+            raise ValidationError("wandb.PartitionedTable", f"{kind_name(parts_path)} is no path")
         self.parts_path = os.fspath(parts_path)
+        self._media: Optional[ArtifactMedia] = None  # of the artifact that it comes from
+
+    def iterrows(self) -> Iterator[Tuple[int, List[Any]]]:
+        """Yield the rows of all parts, numbered through; of one that came from no artifact, none.
+
+        Raises:
+            ValueError: The parts have different columns; rows of those before were yielded.
+        """
+        columns = None
+        number = 0
+        for name in () if self._media is None else self._media.files_below(self.parts_path):
+            part = self._media.get(name) if self._media is not None else None
+            if not isinstance(part, Table):
+                continue  # a file that a part is made of
+            if columns is not None and part.columns != columns:
+                raise ValidationError(
+                    "wandb.PartitionedTable", f"{name} has the columns {part.columns}, not {columns}"
+                )
+            columns = part.columns
+            for row in part.data:
+                yield number, row
+                number += 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PartitionedTable) and self.parts_path == other.parts_path
+
+    __hash__ = object.__hash__
 
     def _store(self, files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
-        raise _only_in_artifacts(self, key)
+        return _address_only(self, key)
+
+    def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
+        return {"_type": self._kind, "parts_path": self.parts_path}
+
+    @classmethod
+    def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> PartitionedTable:
+        found = cls(tree["parts_path"])
+        found._media = media
+        return found
 
 
 class JoinedTable(Media):
     """Two tables whose rows belong together where a column says the same.
 
+        artifact.add(wandb.JoinedTable(questions, answers, "id"), "both")
+
     Args:
-        table1, table2: The tables.
+        table1, table2: The tables; or their names in the artifact, or entries of other artifacts.
         join_key: The name of the column in both, or a pair of names.
 
     Raises:
-        ValueError: That is no key.
+        ValueError: That is no key, or these are no tables.
     """
 
     _kind = "joined-table"
@@ -409,20 +584,71 @@ class JoinedTable(Media):
         pair = [join_key, join_key] if isinstance(join_key, str) else list(join_key)
         if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
             raise ValidationError("wandb.JoinedTable", "join_key is no name of a column, and no pair of them")
+        for which, table in (("table1", table1), ("table2", table2)):
+            if not isinstance(table, (Table, PartitionedTable)) and not _name_of(table).endswith(SUFFIX):
+                raise ValidationError(
+                    f"wandb.JoinedTable: {which}",
+                    f"{table!r:.60} is no table",
+                    hint=f"a wandb.Table, or the name of one in the artifact, which ends in {SUFFIX}",
+                )
         self.table1 = table1
         self.table2 = table2
         self.join_key = join_key
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JoinedTable) and (self.table1, self.table2, self.join_key) == (
+            other.table1,
+            other.table2,
+            other.join_key,
+        )
+
+    __hash__ = object.__hash__
+
     def _store(self, files: MediaFiles, key: str, step: object) -> Dict[str, Any]:
-        raise _only_in_artifacts(self, key)
+        return _address_only(self, key)
+
+    def _store_in(self, media: ArtifactMedia) -> Dict[str, Any]:
+        return {
+            "_type": self._kind,
+            "table1": self._placed(self.table1, 1, media),
+            "table2": self._placed(self.table2, 2, media),
+            "join_key": self.join_key,
+        }
+
+    def _placed(self, table: Any, which: int, media: ArtifactMedia) -> str:
+        """Return the name of a table in the artifact; one that is an object is added."""
+        if isinstance(table, (Table, PartitionedTable)):
+            number = 0
+            while media.has(f"t{which}_{number}.{table._kind}.json"):
+                number += 1
+            return media.add(table, f"t{which}_{number}").path
+        if hasattr(table, "ref_url"):
+            return media.refer(table)
+        if not media.has(table):
+            raise ValidationError(
+                "wandb.JoinedTable", f"{table} is not in the artifact", hint="add the table to it first"
+            )
+        return str(table)
+
+    @classmethod
+    def _from_artifact(cls, tree: Mapping[str, Any], media: ArtifactMedia) -> JoinedTable:
+        table1, table2 = (media.get(tree[which]) or tree[which] for which in ("table1", "table2"))
+        return cls(table1, table2, tree["join_key"])
 
 
-def _only_in_artifacts(value: Media, key: str) -> ValidationError:
-    return ValidationError(
-        f"log: {key}",
-        f"a {type(value).__name__} lives in an artifact, and cannot be logged by itself",
-        hint="log the tables that it is made of",
-    )
+def _name_of(table: Any) -> str:
+    return table if isinstance(table, str) else str(getattr(table, "path", ""))
+
+
+def _address_only(value: Media, key: str) -> Dict[str, Any]:
+    """Return what stands in a row for what lives in an artifact only."""
+    address = value._addresses().get("artifact_path")
+    if address is None:
+        kind = type(value).__name__
+        raise ValidationError(
+            f"log: {key}", f"a {kind} lives in an artifact, and this one is in none", hint="artifact.add(...)"
+        )
+    return {"_type": value._kind, "artifact_path": address}
 
 
 def _is_dataframe(value: Any) -> bool:
@@ -460,3 +686,64 @@ def _cell(value: Any, where: str) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_cell(item, where) for item in value]
     return plain(value, where)
+
+
+def _row_in_artifact(
+    row: Sequence[Any], emptied: Set[int], where: str, columns: Sequence[ColumnKey], media: ArtifactMedia
+) -> List[Any]:
+    """Return a row as it stands in an artifact: media with all that is in them."""
+    if not emptied and _PLAIN.issuperset(map(type, row)):
+        return [None if value != value else value for value in row]
+    return [
+        None if index in emptied else _cell_in_artifact(value, f"{where}, {columns[index]!r}", media)
+        for index, value in enumerate(row)
+    ]
+
+
+def _cell_in_artifact(value: Any, where: str, media: ArtifactMedia) -> Any:
+    if type(value) in _PLAIN:
+        return None if value != value else value
+    if isinstance(value, Media):
+        return value._store_in(media)
+    if hasattr(value, "detach"):  # torch
+        value = value.detach().cpu()
+    if hasattr(value, "tolist"):
+        found = value.tolist()
+        if type(value).__name__ == "datetime64" and isinstance(found, int):
+            found = found / 1e6  # nanoseconds
+        return _cell_in_artifact(found, where, media)
+    if isinstance(value, datetime.datetime):
+        return int(
+            (value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)).timestamp() * 1000
+        )
+    if isinstance(value, datetime.date):
+        whole = datetime.datetime(value.year, value.month, value.day, tzinfo=datetime.timezone.utc)
+        return int(whole.timestamp() * 1000)
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {str(key): _cell_in_artifact(item, where, media) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_cell_in_artifact(item, where, media) for item in value]
+    return plain(value, where)
+
+
+def _cell_from_artifact(cell: Any, is_time: bool, media: ArtifactMedia) -> Any:
+    if is_time and isinstance(cell, (int, float)) and not isinstance(cell, bool) and math.isfinite(cell):
+        return datetime.datetime.fromtimestamp(cell / 1000, tz=datetime.timezone.utc)
+    found = media.value_of(cell) if isinstance(cell, dict) and "_type" in cell else None
+    return cell if found is None else found
+
+
+def _all_increments(media: ArtifactMedia) -> List[Any]:
+    """Return the rows of all increments in an artifact: `<number>-<milliseconds>.<key>.table.json`."""
+
+    def order(name: str) -> Tuple[float, ...]:
+        numbers = name.partition(".")[0].split("-")
+        return tuple(float(number) if number.isdigit() else math.inf for number in numbers)
+
+    rows: List[Any] = []
+    for name in sorted((one for one in media.names() if one.endswith(SUFFIX)), key=order):
+        with open(media.file(name), encoding="utf-8") as file:
+            rows.extend(json.load(file)["data"])
+    return rows

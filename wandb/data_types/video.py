@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import IO, TYPE_CHECKING, Any, Dict, Optional, Sequence, Union
 
-from wandb.data_types.media import Content, Media, captions_of, existing_file, library
-from wandb.data_types.molecule import read_all
+from wandb.data_types.media import Content, Media, captions_of, existing_file, library, numbers_of, read_all
 from wandb.errors import ValidationError
 from wandb.interface.values import kind_name
 from wandb.term import termwarn
@@ -66,7 +65,7 @@ class Video(Media):
         if path is not None:
             self._data = existing_file(path, WHERE)
         elif hasattr(data_or_path, "read"):
-            self._data = read_all(data_or_path)
+            self._data = read_all(data_or_path, WHERE)
         else:
             self._data = _encoded(data_or_path, fps or DEFAULT_FPS, format)
             return
@@ -94,10 +93,8 @@ def _encoded(data: Any, fps: float, format: str) -> bytes:
     import tempfile
 
     numpy = library("numpy", "video", "a video made of frames")
-    if hasattr(data, "detach"):  # torch
-        data = data.detach().cpu().numpy()
-    array = numpy.asarray(data)
-    if array.dtype.kind not in "biuf" or array.ndim not in (4, 5) or 0 in array.shape:
+    array = numbers_of(data, numpy, WHERE)
+    if array.dtype.kind == "c" or array.ndim not in (4, 5) or 0 in array.shape:
         raise ValidationError(
             WHERE, f"an array of shape {array.shape} is no video", hint="time x channels x height x width"
         )

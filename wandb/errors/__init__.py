@@ -154,6 +154,13 @@ class WaitTimeoutError(Error):
     """What was waited for has not happened in time; it may happen yet."""
 
 
+class ArtifactNotHereError(NeedsServerError, TypeError):
+    """An artifact, or a file of one, is not on this machine, and there is no server to ask.
+
+    It is a TypeError too, because wandb raises that offline and scripts catch it.
+    """
+
+
 class LogError(Error):
     """A transaction log cannot be read or written."""
 

@@ -175,12 +175,17 @@ def _remove(path: str) -> None:
 
 def _path(folder: str, key: str, step: object, digest: str, extension: str) -> str:
     """Return the path below `files/`, with "/" between the parts."""
-    *above, name = [_part(part) for part in key.split("/")]
+    *above, name = safe_key(key).split("/")
     end = f"_{step}_{digest[:HASH_DIGITS]}{extension}"
     room = MAX_NAME_BYTES - len(end.encode()) - len(_SCRATCH)
     return "/".join(
         ["media", folder, *(_cut(part, MAX_NAME_BYTES) for part in above), _cut(name, room) + end]
     )
+
+
+def safe_key(key: str) -> str:
+    """Return a key as a relative path that leads nowhere else."""
+    return "/".join(map(_part, key.split("/")))
 
 
 def _part(part: str) -> str:

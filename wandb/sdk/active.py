@@ -122,9 +122,44 @@ def log_artifact(*args: Any, **options: Any) -> Any:
     return require("wandb.log_artifact()").log_artifact(*args, **options)
 
 
+def link_artifact(*args: Any, **options: Any) -> Any:
+    """Have an artifact stand in another collection too; see `wandb.Run.link_artifact`."""
+    return require("wandb.link_artifact()").link_artifact(*args, **options)
+
+
+def link_model(*args: Any, **options: Any) -> Any:
+    """Keep a model and link it; see `wandb.Run.link_model`."""
+    return require("wandb.link_model()").link_model(*args, **options)
+
+
+def log_model(*args: Any, **options: Any) -> Any:
+    """Keep a model as an output of the current run; see `wandb.Run.log_model`."""
+    return require("wandb.log_model()").log_model(*args, **options)
+
+
+def use_artifact(*args: Any, **options: Any) -> Any:
+    """Say that an artifact is an input of the current run; see `wandb.Run.use_artifact`."""
+    return require("wandb.use_artifact()").use_artifact(*args, **options)
+
+
+def use_model(*args: Any, **options: Any) -> Any:
+    """Use a model; see `wandb.Run.use_model`."""
+    return require("wandb.use_model()").use_model(*args, **options)
+
+
 def mark_preempting() -> None:
     """Say that the scheduler is about to take the machine away; see `wandb.Run.mark_preempting`."""
     require("wandb.mark_preempting()").mark_preempting()
+
+
+def watch(models: Any, *args: Any, **options: Any) -> Any:
+    """Record histograms of a PyTorch model; see `wandb.Run.watch`."""
+    return require("wandb.watch()").watch(models, *args, **options)
+
+
+def unwatch(models: Any = None) -> None:
+    """Stop what `watch` began; see `wandb.Run.unwatch`."""
+    require("wandb.unwatch()").unwatch(models)
 
 
 def pin_config_keys(keys: Sequence[str] = ()) -> None:

@@ -2,7 +2,7 @@
 
     init      starts the syncer; waits INIT_WAIT_S at most for what the server calls the run
     meanwhile a thread looks at the syncer's file once a second: one stat.  A stop that somebody asked for
-              interrupts the main thread, as Ctrl-C does
+              interrupts the main thread, as Ctrl-C does; a syncer that has died gets a successor
     finish    waits until all has arrived, shows how far it is, and can be interrupted
 
 Rule 1: nothing here is needed for recording; whatever fails is told, and recording goes on.
@@ -11,6 +11,7 @@ Rule 2: a server that does not answer delays the upload and nothing else; `finis
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from time import monotonic, sleep
@@ -27,6 +28,7 @@ POLL_S = 0.05  # while somebody waits
 TROUBLE_WAIT_S = 30.0  # how long `finish` waits for a server that does not answer
 START_WAIT_S = 30.0  # ... and for a syncer that says nothing at all
 SIGNAL_WAIT_S = 20.0  # ... and in all, when a signal ends the process: the next one is a SIGKILL
+MOST_REST_S = 300.0  # between two starts of a syncer: two seconds at first, twice as long each time
 BAR_WIDTH = 24
 
 # What the syncer ends with when nothing is left to do.
@@ -50,6 +52,7 @@ class Online:
         learned: Callable[[News], None],
         failed: Callable[[str, BaseException], None],
     ) -> None:
+        self._log = log
         self._settings = settings
         self._learned = learned
         self._failed = failed
@@ -57,8 +60,12 @@ class Online:
         self._news = News()
         self._stopped = threading.Event()
         self._is_started = False
+        self._start_lock = threading.Lock()
+        self._n_starts = 0
+        self._started_s = 0.0
         self._has_told_address = False
         self._has_stopped_run = False
+        self._others_go_on = False
 
     def start(self) -> None:
         """Start the syncer and wait a moment for the run's address."""
@@ -91,10 +98,8 @@ class Online:
         self._stopped.set()
         if not self._is_started:
             return  # which was told
-        if self._look().is_from_the_dead and not self._news.status:
-            termwarn("The process that uploaded the run has died; another one goes on.")
-            self._news = self._news._replace(process={}, trouble="")
-            self._start_syncer()
+        with self._start_lock:  # which the thread may just have begun
+            self._replace_the_dead()
         try:
             why_not = self._wait(by_signal, quiet)
         except KeyboardInterrupt:
@@ -104,6 +109,8 @@ class Online:
         termprogress("")
         if why_not:
             termwarn(f"Not everything is uploaded yet: {why_not}. {self._how_to_go_on()}")
+        elif self._others_go_on:
+            termlog("Other processes go on with the run; what they log is uploaded in the background.")
         elif self._news.status not in _ALL_IS_THERE:
             termwarn(f"Not everything was uploaded: {self._news.reason}. {self._how_to_go_on()}")
         if not quiet and self._news.url:
@@ -114,7 +121,16 @@ class Online:
         """Let go in a forked child: the syncer is the parent's."""
         self._stopped.set()
 
+    def _replace_the_dead(self) -> None:
+        """Start another syncer if the one that there was is gone and has not said that it is through."""
+        if self._look().is_from_the_dead and not self._news.status:
+            termwarn("The process that uploaded the run has died; another one goes on.")
+            self._news = self._news._replace(process={}, trouble="")
+            self._start_syncer()
+
     def _start_syncer(self) -> None:
+        self._n_starts += 1
+        self._started_s = monotonic()
         try:
             self._syncer.start()
             self._is_started = True
@@ -128,6 +144,10 @@ class Online:
         while not self._stopped.wait(LOOK_EVERY_S):
             try:
                 self._look()
+                if monotonic() - self._started_s > min(MOST_REST_S, 2.0**self._n_starts):
+                    with self._start_lock:
+                        if not self._stopped.is_set():
+                            self._replace_the_dead()
                 if self._news.is_asked_to_stop and not self._has_stopped_run:
                     self._has_stopped_run = True
                     termwarn("The run was asked to stop.")
@@ -166,6 +186,9 @@ class Online:
             news = self._look()
             if news.status:
                 return ""
+            if self._settings._shared and news.n_bytes and news.offset >= self._n_bytes_of_log():
+                self._others_go_on = True
+                return ""
             if (news.offset, news.n_files) != (before.offset, before.n_files) or not news.trouble:
                 moved_s = now_s
             if news.trouble and (news.lacks_key or now_s - moved_s > TROUBLE_WAIT_S):
@@ -179,6 +202,12 @@ class Online:
                 termprogress(_progress(news))
             sleep(POLL_S)
         return "nothing uploads it"
+
+    def _n_bytes_of_log(self) -> float:
+        try:
+            return os.stat(self._log).st_size
+        except OSError:
+            return float("inf")
 
     def _how_to_go_on(self) -> str:
         return f"To go on with it later:\nwandb sync {self._syncer.directory}"

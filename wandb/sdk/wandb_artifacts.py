@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from wandb.backend.base import Backend
-from wandb.errors import LogWriteError, ValidationError
+from wandb.errors import ArtifactNotHereError, LogWriteError, ValidationError
 from wandb.interface import records
 from wandb.interface.values import kind_name
 from wandb.internal.content_store import ContentStore, SourceError, remove, sync
 from wandb.internal.run_files import RunFiles
 from wandb.sdk.artifacts import checks
 from wandb.sdk.artifacts.artifact import Artifact
-from wandb.sdk.artifacts.artifact_manifest_entry import STAGED, STEADY, ArtifactManifestEntry
+from wandb.sdk.artifacts.cache import ArtifactCache
+from wandb.sdk.artifacts.artifact_manifest_entry import LOOSE, STAGED, STEADY, ArtifactManifestEntry
 
 FOLDER = "artifacts"  # of the run directory
 MAX_INLINE_ENTRIES = 100_000  # a manifest with more of them is a file of its own, as wandb has it
@@ -52,6 +53,7 @@ class RunArtifacts:
         is_synced: bool,
     ) -> None:
         self._who = who
+        self._cache = ArtifactCache()
         self._store = ContentStore(os.path.join(directory, FOLDER))
         self._files = files
         self._backend = backend
@@ -96,6 +98,82 @@ class RunArtifacts:
         }
         self._backend.append(records.artifact(fields))
         artifact._is_recorded = True
+        artifact._stores.append(self._store)
+        if finalize and artifact.distributed_id is None and not artifact.incremental:
+            self._remember(call, artifact, aliases)
+
+    def use(self, name: str, kind: Optional[str]) -> Artifact:
+        """Return an artifact that was recorded here, or is in the cache, and record that it is used.
+
+        Raises:
+            ArtifactNotHereError: It is neither.
+            ValidationError: It is of another type, or the name is none.
+        """
+        path = checks.ArtifactPath.parse(name)
+        who = self._who()
+        facts = self._cache.recall(path, who["entity"], who["project"])
+        if facts is None:
+            raise ArtifactNotHereError(
+                f"use_artifact: {name!r} was neither recorded on this machine nor brought into the cache "
+                f"({self._cache.root}), and the run is offline",
+                hint="`wandb artifact get` brings it into the cache where there is a server, and "
+                "WANDB_CACHE_DIR can be carried to where there is none",
+            )
+        artifact = Artifact._from_facts(facts)
+        if kind is not None and kind != artifact.type:
+            raise ValidationError(
+                "use_artifact",
+                f"Supplied type {kind} does not match type {artifact.type} of artifact {artifact.name}",
+            )
+        self.record_use(artifact, path)
+        return artifact
+
+    def record_use(self, artifact: Artifact, path: Optional[checks.ArtifactPath] = None) -> None:
+        """Record that the run uses an artifact.
+
+        Args:
+            path: What the user has called it.
+        """
+        self._backend.append(records.use_artifact(self._use_fields(artifact, path)))
+
+    def link(self, artifact: Artifact, target: checks.ArtifactPath, aliases: List[str]) -> None:
+        """Record that an artifact is to be linked to a collection."""
+        link = {
+            "entity": target.entity,
+            "project": target.project,
+            "collection": target.collection,
+            "aliases": aliases,
+        }
+        self._backend.append(records.use_artifact({**self._use_fields(artifact), "link": link}))
+
+    def _use_fields(self, artifact: Artifact, path: Optional[checks.ArtifactPath] = None) -> Dict[str, Any]:
+        name = artifact.name if path is None else f"{path.collection}:{path.alias or checks.LATEST}"
+        return {
+            "id": artifact.id,
+            "type": artifact.type,
+            "name": name,
+            "client_id": artifact._client_id,
+            "digest": artifact.digest,
+            "entity": path.entity if path is not None else artifact._known.get("entity"),
+            "project": path.project if path is not None else artifact._known.get("project"),
+        }
+
+    def _remember(self, call: str, artifact: Artifact, aliases: List[str]) -> None:
+        """Let later runs on this machine find the artifact; without that, it is recorded all the same."""
+
+        def remember() -> None:
+            for entry in artifact.manifest.entries.values():
+                may_share = (
+                    not entry.skip_cache or entry.source is None
+                )  # all new files say "skip", as in wandb
+                if entry.hold is STEADY and entry.local_path is not None and may_share:
+                    self._cache.files.share(entry.local_path, entry.digest, entry.algorithm)
+            self._cache.remember(artifact._facts(self._who(), aliases))
+
+        try:
+            self._files.in_time(remember, 0)
+        except OSError as error:
+            self._failed(call, OSError(error.errno, f"the cache ({self._cache.root}): {error.strerror}"))
 
     def _keep(self, call: str, artifact: Artifact, entries: List[ArtifactManifestEntry]) -> bool:
         """Put the files into the run directory, or leave them where they are; False if one is nowhere."""
@@ -157,7 +235,7 @@ class RunArtifacts:
         elif entry.hold is STAGED and entry.source is not None:
             if entry.local_path is not None:
                 remove(entry.local_path)
-            entry.local_path, entry.hold = entry.source, "loose"
+            entry.local_path, entry.hold = entry.source, LOOSE
         return entry.hold is not STAGED
 
 

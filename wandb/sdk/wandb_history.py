@@ -233,7 +233,9 @@ class History:
             size = 0
             if tree:
                 whole: Dict[Path, Any] = dict(tree.items())
-                whole.update(_step=max(self.step - 1, 0), _runtime=self.runtime_s(), _timestamp=time())
+                whole.update(_runtime=self.runtime_s(), _timestamp=time())
+                if self.step:
+                    whole["_step"] = self.step - 1
                 body = records.summary(whole, whole=True)
                 size = len(body)
                 self._append(body)
@@ -266,10 +268,13 @@ class History:
         check_keys(data)
         media = {key: value for key, value in data.items() if holds_media(value)}
         others = plain_row({key: value for key, value in data.items() if key not in media})
-        made = {} if self._media is None else self._media().made(media)
+        row_media = None if self._media is None else self._media()
+        made = None if row_media is None else row_media.made(media)
         with self._lock:
             number = self.step if step is None else _checked_step(step)
-            stored = {} if self._media is None else plain_row(self._media().stored(made, number))
+            stored = {}
+            if row_media is not None and made is not None:
+                stored = plain_row(row_media.stored(made, number))
             self._log_any({**others, **stored}, step, commit)
 
     def _log_any(self, data: Any, step: Any, commit: Optional[bool]) -> None:
@@ -310,9 +315,9 @@ class History:
         self.late_rows_here += 1
         if self.late_rows_here == 1:  # there may be millions; how many is told at the end
             self._warn(
-                f"Tried to log to step {number} that is less than the current step {self.step}. Steps must be "
-                "monotonically increasing, so this data will be ignored (unless `wandb sync --step-policy` "
-                "says otherwise)."
+                f"Tried to log to step {number} that is less than the current step {self.step}. Steps must "
+                "be monotonically increasing, so this data will be ignored (unless `wandb sync "
+                "--step-policy` says otherwise)."
             )
 
     def _give_back(self, number: int) -> None:

@@ -10,7 +10,7 @@ import sys
 from time import time
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from wandb import __version__
+from wandb import __version__, env
 from wandb.backend.base import Backend
 from wandb.errors import UsageError
 from wandb.internal import names
@@ -218,7 +218,7 @@ def _open_run(
         _warn_of_what_is_not_recorded(settings)
         if not settings.silent and not settings.quiet:
             _tell(f"Run data is saved locally in {directory.path}")
-        if settings.mode in ("online", "run"):
+        if _is_uploaded(settings) and not beginning.side_id:
             from wandb.sdk.online import Online  # which starts a process, and needs more for it
 
             run._go_online(Online(directory.log, settings, run._learn, guard.swallow))
@@ -318,6 +318,21 @@ def _mode(settings: Settings) -> str:
         if not found:
             return "offline"
     return mode
+
+
+def _is_uploaded(settings: Settings) -> bool:
+    """Return whether the run is uploaded while it is recorded.
+
+    A shared one is, by the process that has its main log, for whoever has a key and has not said offline.
+    """
+    if settings.mode != "shared":
+        return settings.mode in ("online", "run")
+    from wandb.sdk.wandb_login import find_key
+
+    try:
+        return env.get("WANDB_MODE") != "offline" and bool(find_key(settings, settings.base_url))
+    except UsageError:
+        return False  # a netrc that cannot be read
 
 
 def _with_defaults(config: Dict[str, Any], settings: Settings) -> Dict[str, Any]:
@@ -498,6 +513,9 @@ def attach(attach_id: Optional[str] = None, run_id: Optional[str] = None, **opti
 
     directory, who, earlier, begin = attached(wandb_setup.setup().settings.wandb_dir, run_id)
     return joined(directory, who, earlier, *begin)
+
+
+_attach = attach  # the name that Lightning calls it by, with a run's `_attach_id`
 
 
 if hasattr(os, "register_at_fork"):

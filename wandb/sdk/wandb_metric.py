@@ -82,6 +82,7 @@ def parse_definition(
     hidden: Any = None,
     summary: Any = None,
     goal: Any = None,
+    overwrite: Any = None,
 ) -> Metric:
     """Return the definition that the arguments of `run.define_metric` mean.
 
@@ -102,12 +103,13 @@ def parse_definition(
         ("hidden", hidden, bool),
         ("summary", summary, str),
         ("goal", goal, str),
+        ("overwrite", overwrite, bool),
     ):
         if value is not None and not isinstance(value, kind):
             raise Error(f"Unhandled define_metric() arg: {argument} type: {type(value).__name__}")
     metric = Metric(name)
     metric.step_metric = step_metric or None
-    metric.step_sync = bool(step_metric) if step_sync is None else step_sync
+    metric.step_sync = step_metric is not None if step_sync is None else step_sync
     metric.hidden = hidden
     for kind_name in (part.strip().lower() for part in (summary or "").split(",")):
         if kind_name and kind_name not in SUMMARY_KINDS:

@@ -120,10 +120,14 @@ def read_until(chain: List[Segment], step: float) -> Earlier:
     earlier = Earlier()
     for segment in chain:
         for record, _ in segments.records(segment.log, 0):
-            if "history" in record and step_of(record["history"]) > step:
+            footer = record.get("footer", {})
+            row = record.get("history") or footer.get("pending")
+            if row and step_of(row) > step:
+                earlier.end_row()
                 return earlier
-            if "footer" not in record and not _is_summary_behind(record, step):
+            if ("pending" in footer or not footer) and not _is_summary_behind(record, step):
                 earlier.take(record)
+        earlier.end_row()
     return earlier
 
 

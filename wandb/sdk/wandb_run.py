@@ -31,7 +31,14 @@ from typing import (
 
 from wandb.backend.base import Backend
 from wandb.backend.side import SideBackend
-from wandb.errors import LogError, LogWriteError, RunFinishedError, UsageError, ValidationError
+from wandb.errors import (
+    LogError,
+    LogWriteError,
+    NeedsServerError,
+    RunFinishedError,
+    UsageError,
+    ValidationError,
+)
 from wandb.interface import records
 from wandb.interface.console_lines import ConsoleLines
 from wandb.interface.values import Path, kind_name
@@ -54,6 +61,8 @@ from wandb.sdk.wandb_summary import Summary
 from wandb.term import shows_info, termlog, termwarn
 
 if TYPE_CHECKING:
+    from wandb.framework.pytorch.layers import TorchGraph
+    from wandb.framework.pytorch.watcher import Watcher
     from wandb.jupyter import Notebook
     from wandb.live_file import News
     from wandb.sdk.artifacts.artifact import Artifact
@@ -184,6 +193,7 @@ class Run:
             files: Takes the run's files, if there is a directory.
         """
         self._is_side = is_side
+        self._own_log = "" if directory is None else directory.log  # which this process writes
         self._guard = guard or Guard()
         self._identity = identity
         self._backend = backend
@@ -238,6 +248,7 @@ class Run:
         self._notebook: Optional[Notebook] = None
         self._url = ""
         self._files = files
+        self._watcher: Optional[Watcher] = None
 
     # ---- recording
 
@@ -293,7 +304,7 @@ class Run:
         Raises:
             Error: An argument has no meaning.
         """
-        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal)
+        metric = parse_definition(name, step_metric, step_sync, hidden, summary, goal, overwrite)
         if self._closed:
             self._refuse("define_metric")
         self._used("metric")
@@ -320,6 +331,54 @@ class Run:
         except (TypeError, ValueError):
             raise ValidationError("alert: wait_duration", f"{wait_duration!r} is no number") from None
         self._append("alert", records.alert(str(title), str(text), name, int(seconds * 1000)))
+
+    @guarded("watch", default=[])
+    def watch(
+        self,
+        models: Any,
+        criterion: Any = None,
+        log: Optional[str] = "gradients",
+        log_freq: int = 1000,
+        idx: Optional[int] = None,
+        log_graph: bool = False,
+    ) -> List[TorchGraph]:
+        """Record histograms of a PyTorch model while it trains, and its layers.
+
+        They are parts of the row that the next `log()` ends: `gradients/<parameter>` and
+        `parameters/<parameter>`; of the second model and those after it, `gradients/graph_1<parameter>`.
+
+        Args:
+            models: A torch.nn.Module, or several in a list.
+            criterion: Kept with the graph.
+            log: "gradients", "parameters", "all", or None.
+            log_freq: Record every so many backward passes (gradients) or forward passes (parameters).
+            idx: The number of the first model.  Default: how many this run watches already.
+            log_graph: Put the layers into the summary, as `graph_0`, once they have run.
+
+        Returns:
+            The graphs, which fill when the models run.
+
+        Raises:
+            TypeError: A model is none.
+            ValueError: An argument has no meaning, or the model's keys are recorded already.
+            MissingLibraryError: torch is not installed.
+        """
+        if self._closed:
+            self._refuse("watch")
+        if self.disabled:
+            return []
+        if self._watcher is None:
+            from wandb.framework.pytorch.watcher import Watcher
+
+            self._watcher = Watcher(partial(self.log, commit=False), self._summary, self._guard.handle)
+        self._used("watch")
+        return self._watcher.watch(models, criterion, log, log_freq, idx, log_graph)
+
+    @guarded("unwatch")
+    def unwatch(self, models: Any = None) -> None:
+        """Stop what `watch` began, for a model, several in a list, or all; the end of the run does, too."""
+        if self._watcher is not None:
+            self._watcher.unwatch(models)
 
     @guarded("mark_preempting")
     def mark_preempting(self) -> None:
@@ -431,6 +490,179 @@ class Run:
         """
         return self._log_artifact("log_artifact", artifact_or_path, name, type, aliases, tags)
 
+    def upsert_artifact(
+        self,
+        artifact_or_path: Union[Artifact, str, os.PathLike[str]],
+        name: Optional[str] = None,
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        distributed_id: Optional[str] = None,
+    ) -> Artifact:
+        """Add files to an artifact that several runs make together; `finish_artifact` ends it.
+
+        Args:
+            distributed_id: What these runs share.  Default: their group.
+
+        Raises:
+            TypeError: There is neither a group nor a `distributed_id`.
+        """
+        shared = self._distributed_id("upsert", distributed_id)
+        return self._log_artifact(
+            "upsert_artifact",
+            artifact_or_path,
+            name,
+            type,
+            aliases,
+            distributed_id=shared,
+            finalize=False,
+        )
+
+    def finish_artifact(
+        self,
+        artifact_or_path: Union[Artifact, str, os.PathLike[str]],
+        name: Optional[str] = None,
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        distributed_id: Optional[str] = None,
+    ) -> Artifact:
+        """Add the last files to an artifact that several runs make together.
+
+        Args, Raises: As of `upsert_artifact`.
+        """
+        shared = self._distributed_id("finish", distributed_id)
+        return self._log_artifact(
+            "finish_artifact", artifact_or_path, name, type, aliases, distributed_id=shared
+        )
+
+    def use_artifact(
+        self,
+        artifact_or_name: Union[str, Artifact],
+        type: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+        use_as: Optional[str] = None,
+    ) -> Artifact:
+        """Say that an artifact is an input of the run, and return it.
+
+        Offline it is what was recorded on this machine under that name, or is in the cache; the log says what
+        was meant and what was found.
+
+        Args:
+            artifact_or_name: "name:alias" or "name:v3", with "project/" or "entity/project/" before it; or an
+                artifact, which is logged if it was not.
+            type: What its type has to be.
+            aliases: Of an artifact that was not logged.
+            use_as: Without effect, as in wandb.
+
+        Raises:
+            ArtifactNotHereError: It is not on this machine, and there is no server to ask.
+            ValidationError: It is of another type, or the name is none.
+        """
+        if use_as is not None:
+            termwarn(
+                "`use_as` argument is deprecated and does not affect the behaviour of `run.use_artifact`"
+            )
+        if self._closed:
+            self._refuse("use_artifact")
+        from wandb.sdk.artifacts.artifact import Artifact
+
+        run_artifacts = self._run_artifacts()
+        if isinstance(artifact_or_name, Artifact):
+            artifact = artifact_or_name
+            if artifact.is_draft() and not artifact._is_recorded:
+                return self._log_artifact(
+                    "use_artifact",
+                    artifact,
+                    None,
+                    None,
+                    aliases,
+                    user_created=True,
+                    use_after_commit=True,
+                )
+            if run_artifacts is not None:
+                self._guarded("use_artifact", run_artifacts.record_use, artifact)
+            return artifact
+        if run_artifacts is None:
+            raise NeedsServerError("use_artifact: a disabled run uses nothing")
+        return run_artifacts.use(artifact_or_name, type)
+
+    def link_artifact(
+        self, artifact: Artifact, target_path: str, aliases: Union[str, Sequence[str], None] = None
+    ) -> Artifact:
+        """Have an artifact stand in another collection too, e.g. of a registry, once the run is synced.
+
+        Args:
+            artifact: It is logged first, if it was not.
+            target_path: "[[entity/]project/]collection"; a registry is "wandb-registry-<name>".
+            aliases: Names of the version in that collection.
+
+        Raises:
+            ValidationError: The path or an alias is none.
+        """
+        from wandb.sdk.artifacts import checks
+
+        target = checks.ArtifactPath.parse(target_path)
+        found = checks.texts("aliases", aliases)
+        if self._closed:
+            self._refuse("link_artifact")
+        if artifact.is_draft() and not artifact._is_recorded:
+            self._log_artifact("link_artifact", artifact, None, None, None)
+        run_artifacts = self._run_artifacts()
+        if run_artifacts is not None:
+            self._guarded("link_artifact", run_artifacts.link, artifact, target, found)
+        return artifact
+
+    def log_model(
+        self,
+        path: Union[str, os.PathLike[str]],
+        name: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+    ) -> None:
+        """Keep files as an artifact of type "model"; see `log_artifact`."""
+        self._log_artifact("log_model", path, name, "model", aliases)
+
+    def use_model(self, name: str) -> str:
+        """Use an artifact whose type has "model" in it, and return the path of its file, or of its directory.
+
+        Raises:
+            AssertionError: It is of another type.
+            ArtifactNotHereError: As of `use_artifact`.
+        """
+        artifact = self.use_artifact(name)
+        if "model" not in artifact.type.lower():
+            raise AssertionError(
+                "You can only use this method for 'model' artifacts. For an artifact to be a 'model' "
+                "artifact, its type property must contain the substring 'model'."
+            )
+        path = artifact.download()
+        names = os.listdir(path)
+        return os.path.join(path, names[0]) if len(names) == 1 else path
+
+    def link_model(
+        self,
+        path: Union[str, os.PathLike[str]],
+        registered_model_name: str,
+        name: Optional[str] = None,
+        aliases: Union[str, Sequence[str], None] = None,
+    ) -> Optional[Artifact]:
+        """Keep files as an artifact of type "model" and link that to a registered model.
+
+        Args:
+            registered_model_name: A name, without entity and project.
+
+        Raises:
+            AssertionError: It is a path.
+        """
+        if "/" in registered_model_name:
+            raise AssertionError(
+                "Please provide only the name of the registered model. Do not append the entity or project "
+                "name."
+            )
+        artifact = self._log_artifact("link_model", path, name, "model", None)
+        place = [self.entity] if self.entity else []
+        return self.link_artifact(
+            artifact, "/".join([*place, "model-registry", registered_model_name]), aliases
+        )
+
     def log_code(
         self,
         root: Optional[str] = ".",
@@ -443,8 +675,8 @@ class Run:
         Args:
             root: The directory that is looked through.
             name: The artifact's.  Default: after the project and the program.
-            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default: *.py,
-                requirements.txt and Dockerfiles.
+            include_fn: Called with a path (and, if it takes two, the root): whether it is code.  Default:
+                *.py, requirements.txt and Dockerfiles.
             exclude_fn: As `include_fn`, for what is left out.  Default: what runs have recorded.
 
         Returns:
@@ -485,6 +717,7 @@ class Run:
             code = self._exit_hooks.exit_code or 0  # sys.exit(n) is under way
         if self._observers is not None:
             self._guarded("finish", self._observers.stop)
+        self.unwatch()
         if self._event_watch is not None:
             self._guarded("finish", self._history.flush)  # the user's row is none of theirs
             self._guarded("finish", self._event_watch.finish)
@@ -768,6 +1001,17 @@ class Run:
     def __repr__(self) -> str:
         return f"<wandb.Run {self.path} {self._closed or 'recording'}>"
 
+    # ---- for other libraries: Lightning, transformers
+
+    @property
+    def _attach_id(self) -> str:
+        return self.sync_dir  # wandb._attach in another process takes it
+
+    def _label(self, repo: Optional[str] = None, code: Optional[str] = None, **more: Any) -> None:
+        """Note which library's code the run belongs to, as libraries do themselves."""
+        labels = {"repo_string": repo, "code_string": code}
+        self._telemetry["label"] = {name: str(value) for name, value in labels.items() if value}
+
     # ---- for wandb.init
 
     def _open(self, config: Mapping[str, Any], locked: Mapping[str, Any]) -> None:
@@ -871,6 +1115,7 @@ class Run:
         was forked.
         """
         self._is_side = True
+        self._own_log = ""
         self._exit_hooks = self._observers = None
         if self._event_watch is not None:
             self._event_watch.forget()
@@ -911,8 +1156,8 @@ class Run:
         side_id = names.generate_id()
         writer = {**writer_identity(), "side": True, "id": side_id, "label": self._settings.x_label or ""}
         self._run_fields = {"writer": writer, "runtime": self._run_fields.get("runtime", 0)}
-        path = os.path.join(self._directory.path, log_name(self.id, side_id))
-        backend = open_log(self._settings, self._directory, path, self._guard.swallow)
+        self._own_log = os.path.join(self._directory.path, log_name(self.id, side_id))
+        backend = open_log(self._settings, self._directory, self._own_log, self._guard.swallow)
         try:
             backend.append(records.header(__version__))
             backend.append(self._run_record())
@@ -977,8 +1222,13 @@ class Run:
 
             assert self._files is not None
             files = MediaFiles(self._files, self._backend, self._note)
-            self._media = RowMedia(files, self._guard.handle)
+            log = partial(self._log_artifact, "log", name=None, type=None, aliases=None)
+            self._media = RowMedia(files, self.id, log, self._logged_before, self._guard.handle)
         return self._media
+
+    def _logged_before(self, key: str) -> Any:
+        """Return what earlier segments of the run have logged last under a key; None if there are none."""
+        return self._earlier.summary.tree.get(key) if self.resumed else None
 
     def _store_in_summary(self, values: Mapping[str, Any]) -> Dict[str, Any]:
         media = self._row_media()
@@ -1022,6 +1272,14 @@ class Run:
             log = partial(run_artifacts.log, call=call, finalize=finalize, user_created=user_created)
             self._guarded(call, partial(log, use_after_commit=use_after_commit), *checked)
         return checked[0]
+
+    def _distributed_id(self, call: str, given: Optional[str]) -> str:
+        if given is None and not self.group:
+            raise ValidationError(
+                f"{call}_artifact",
+                f"Cannot {call} artifact unless run is in a group or distributed_id is provided",
+            )
+        return self.group if given is None else given
 
     def _run_artifacts(self) -> Optional[RunArtifacts]:
         """Return what keeps the run's artifacts, loaded when there are some; None if nothing is recorded."""
@@ -1084,12 +1342,12 @@ class Run:
 
     def _compress_log(self) -> None:
         """Compress the log, if that is wished; who syncs it at this moment has it as it is."""
-        wanted = self._settings.compress_on_finish and self.offline and not self._is_side
-        if self._directory is None or not wanted:
+        wanted = self._settings.compress_on_finish and self.offline
+        log = self._own_log
+        if not log or not wanted:
             return
         from glob import escape, glob
 
-        log = self._directory.log
         if glob(escape(log) + "*.lease") or not self._backend.is_complete():
             termwarn(f"{log} is still in use, and stays as it is; `wandb compact` compresses it later")
             return
@@ -1142,7 +1400,7 @@ class Run:
         n_late = self._history.late_rows_here
         if n_late:
             termwarn(
-                f"{n_late} rows were logged to steps before the current one; see --step-policy of `wandb sync`."
+                f"{n_late} rows were logged to steps before the current one: `wandb sync --step-policy`."
             )
         if not os.path.exists(path):
             termwarn(f"{path} is not there any more: it was moved, or what it is on was unmounted.")

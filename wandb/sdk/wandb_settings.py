@@ -225,9 +225,6 @@ ACCEPTED_ONLY: Dict[str, Tuple[str, object]] = {
     "x_graphql_retry_wait_min_seconds": ("Optional[float]", None),
     "x_history_value_encoding": ("str", "json"),
     "x_internal_check_process": ("float", 8.0),
-    "x_jupyter_name": ("Optional[str]", None),
-    "x_jupyter_path": ("Optional[str]", None),
-    "x_jupyter_root": ("Optional[str]", None),
     "x_live_policy_rate_limit": ("Optional[int]", None),
     "x_live_policy_wait_time": ("Optional[int]", None),
     "x_log_level": ("int", 20),
@@ -365,6 +362,10 @@ class Settings:
     """Config values may be changed after they were set."""
     sync_tensorboard: Optional[bool] = None
     monitor_gym: Optional[bool] = None
+    x_jupyter_name: Optional[str] = None
+    x_jupyter_path: Optional[str] = None
+    """The notebook that the kernel runs, where it cannot be found out; below `x_jupyter_root`."""
+    x_jupyter_root: Optional[str] = None
     x_disable_meta: bool = False
     x_disable_stats: bool = False
     x_save_requirements: bool = True

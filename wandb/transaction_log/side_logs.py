@@ -14,10 +14,13 @@ import re
 from typing import List
 
 from wandb.transaction_log.format import LOG_SUFFIX, SIDE_MARK
+from wandb.transaction_log.log_file import plain_name
 
 
 def side_logs(log: str | os.PathLike[str], *, is_shared: bool = False) -> List[str]:
     """Return the paths of the side logs beside a main log, and of those in directories of their own.
+
+    They are plain names, as of logs: whoever opens one by it is given the form that it is in.
 
     Args:
         is_shared: Whether there may be the latter.  They may belong to another segment of the run: their run
@@ -27,9 +30,13 @@ def side_logs(log: str | os.PathLike[str], *, is_shared: bool = False) -> List[s
     places = [directory]
     if is_shared:
         places += _side_directories(os.path.dirname(directory), name)
-    return [
-        os.path.join(place, entry) for place in places for entry in _names(place) if _is_side(entry, name)
-    ]
+    return [path for place in places for path in side_logs_in(place, name)]
+
+
+def side_logs_in(directory: str | os.PathLike[str], log_name: str) -> List[str]:
+    """Return the paths of a run's side logs in one directory; `log_name` is that of its main log."""
+    names = sorted({plain_name(entry) for entry in _names(os.fspath(directory))})
+    return [os.path.join(directory, name) for name in names if _is_side(name, log_name)]
 
 
 def _side_directories(wandb_dir: str, log_name: str) -> List[str]:

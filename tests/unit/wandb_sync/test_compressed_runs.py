@@ -100,17 +100,17 @@ def test_a_receipt_is_of_the_log_in_either_form(tmp_path: Path) -> None:
     sync(server, log.directory)
     compress(log.path)
     (found,) = discover([str(log.directory)])
-    assert removable([found], -1.0) == ([log.directory], {})
+    assert removable([found], -1.0) == ({log.directory: ()}, {})
     left = Path(f"{log.path}.zst.1.unfinished")
     left.write_bytes(b"")
-    assert removable([found], -1.0) == ([log.directory], {})
+    assert removable([found], -1.0) == ({log.directory: ()}, {})
     Path(f"{log.path}.notes").write_bytes(b"mine")
-    assert removable([found], -1.0)[0] == []
+    assert removable([found], -1.0)[0] == {}
     os.unlink(f"{log.path}.notes")
     data = bytearray(Path(f"{log.path}.zst").read_bytes())
     data[len(data) // 2] ^= 1
     Path(f"{log.path}.zst").write_bytes(data)
-    assert removable([found], -1.0) == ([], {})  # it is not the log of the receipt any more
+    assert removable([found], -1.0) == ({}, {})  # it is not the log of the receipt any more
 
 
 def test_each_log_is_found_once_in_whichever_forms_it_is_there(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from wandb_sync.outcomes import Report, Status
 from wandb_sync.selection import Selection
 from wandb_sync.service import Service
 from wandb_sync.session import Target, Wishes
+from wandb_sync.transport.base import Request, Response
 
 Events = List[Tuple[str, Mapping[str, Any]]]
 
@@ -94,7 +95,28 @@ def test_a_small_run_is_as_few_requests_as_it_can_be(server: SimulatedServer, tm
     log = LogBuilder(tmp_path).environment(os="Linux").file("requirements.txt", b"").rows(10).exit(0)
     sync(server, log.directory)
     uploads = ["CreateRunFiles", *["upload"] * 4]
-    assert server.requests == ["UpsertBucket", "file_stream", *uploads, "file_stream"]
+    assert server.requests == ["UpsertBucket", *uploads, "file_stream"]
+
+
+def test_lines_that_wait_for_files_arrive_also_if_the_files_do_not(
+    server: SimulatedServer, tmp_path: Path
+) -> None:
+    log = LogBuilder(tmp_path).rows(10).output("hello\n").exit(0)
+    server.fail = lambda operation, n: Answer(500) if operation == "upload" else None
+    assert sync(server, log.directory).exit_code == 5
+    assert server.requests[-1] == "file_stream"
+    run = server.run("abc")
+    assert len(run.history) == 10 and not run.complete and not run.files
+    server.fail = lambda operation, n: None
+    assert sync(server, log.directory).exit_code == 0
+    assert len(run.history) == 10 and run.complete and "output.log" in run.files
+    assert server.requests.count("file_stream") == 2
+
+
+def test_lines_do_not_wait_for_files_that_take_long(server: SimulatedServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).file("model.bin", bytes(1 << 20)).rows(10).exit(0)
+    sync(server, log.directory)
+    assert server.requests[:3] == ["UpsertBucket", "file_stream", "CreateRunFiles"]
 
 
 def test_nothing_is_written_into_the_files_of_the_run(server: SimulatedServer, tmp_path: Path) -> None:
@@ -339,11 +361,11 @@ def test_a_torn_tail_is_no_loss(server: SimulatedServer, tmp_path: Path) -> None
 
 
 def test_what_cannot_be_uploaded_yet_is_told(server: SimulatedServer, tmp_path: Path) -> None:
-    artifact = pb.Record()
-    artifact.artifact.name = "model"
-    report = sync(server, LogBuilder(tmp_path).add(artifact).exit(0).directory)
+    record = pb.Record()
+    record.tbrecord.log_dir = "somewhere"
+    report = sync(server, LogBuilder(tmp_path).add(record).exit(0).directory)
     (outcome,) = report.outcomes
-    assert outcome.status is Status.INCOMPLETE and "1 artifacts" in outcome.reason
+    assert outcome.status is Status.INCOMPLETE and "1 TensorBoard" in outcome.reason
 
 
 def test_a_server_that_wants_small_requests_gets_them(server: SimulatedServer, tmp_path: Path) -> None:
@@ -1001,6 +1023,33 @@ def test_a_followed_run_that_fails_for_a_while_is_tried_again_and_the_others_go_
     assert len(server.run("bad").history) == 2
     told, *_ = following.told("waiting")
     assert "503" in told["error"] and "-bad/" in told["log"]
+
+
+def test_large_files_of_several_runs_do_not_take_all_places_of_a_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_sync, "LARGE_FILES_BYTES", 10_000)
+    monkeypatch.setattr(visits, "VISIT_EVERY_S", 0.05)
+    link_is_free = threading.Event()
+
+    class SlowServer(SimulatedServer):
+        def send(self, request: Request) -> Response:
+            if request.n_bytes >= 10_000:
+                link_is_free.wait(60)
+            return super().send(request)
+
+    server = SlowServer()
+    for name in "abc":
+        alive(tmp_path / "w", name).file("model.bin", bytes(10_000)).rows(1).exit(0)
+    small = alive(tmp_path / "w", "small").rows(1)
+    with Following(server, tmp_path / "w", watch=True, parallel=2, poll_s=0.02) as following:
+        following.until(lambda: len(server.runs) == 4)
+        small.rows(2)
+        following.until(lambda: len(server.run("small").history) == 3)
+        assert not any(run.complete for run in server.runs.values())
+        link_is_free.set()
+        following.until(lambda: sum(run.complete for run in server.runs.values()) == 3)
+    assert all(len(server.run(name).files["model.bin"]) == 10_000 for name in "abc")
 
 
 def test_patience_with_a_followed_run_ends(

@@ -250,6 +250,7 @@ def test_every_kind_of_record_has_a_place() -> None:
         session.add(record.SerializeToString(), 0)
     assert session.n_unreadable == 0
     assert session.not_uploaded == {}
+    assert len(session.artifacts) == 2
 
 
 def test_a_log_without_run_record_cannot_be_opened() -> None:

@@ -7,9 +7,7 @@
 Rule 1: what counts is the content at the moment a file is added: a copy waits in the staging directory
         until the artifact is logged (policy "mutable"), or the user promises to leave the file alone
         ("immutable").
-Rule 2: a logged artifact does not change.
-Rule 3: what only a server knows (version, id, aliases ...) raises ArtifactNotLoggedError until it has told;
-        what is in the artifact can be read as soon as it is recorded, offline too.
+Rule 2: a logged artifact does not change; logged_artifact.py has what can be read of it.
 """
 
 from __future__ import annotations
@@ -20,11 +18,25 @@ import re
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
-from typing import IO, Any, Callable, Dict, Iterator, Optional, Sequence, Set, Tuple, TypeVar, Union, cast
+from typing import (
+    IO,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypeVar,
+    Union,
+    cast,
+)
 
 from wandb.errors import (
     ArtifactFinalizedError,
-    ArtifactNotLoggedError,
     UnreadableFileError,
     ValidationError,
 )
@@ -40,7 +52,7 @@ from wandb.internal.content_store import (
     new_hash,
     remove,
 )
-from wandb.sdk.artifacts import checks, staging
+from wandb.sdk.artifacts import checks, downloads, staging
 from wandb.sdk.artifacts.artifact_manifest import ArtifactManifest
 from wandb.sdk.artifacts.artifact_manifest_entry import (
     ALGORITHM_KEY,
@@ -51,11 +63,11 @@ from wandb.sdk.artifacts.artifact_manifest_entry import (
 )
 from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL
 from wandb.sdk.artifacts.checks import StrPath
+from wandb.sdk.artifacts.logged_artifact import LoggedArtifact, not_logged
 from wandb.term import termwarn
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-PENDING, COMMITTED, DELETED = "PENDING", "COMMITTED", "DELETED"
 POLICIES = ("mutable", "immutable")
 CLIENT_ID_LENGTH = 128  # random letters and digits, as wandb has them
 _MEDIA_END = re.compile(r"\.[-\w]+\.json$")  # of the name of a file that stands for media
@@ -77,7 +89,7 @@ def _draft_only(method: Method) -> Method:
     return cast(Method, careful)
 
 
-class Artifact:
+class Artifact(LoggedArtifact):
     """Files and references under a name; each logged content is a version.
 
     Args:
@@ -105,6 +117,7 @@ class Artifact:
         storage_region: Optional[str] = None,
         digest_algorithm: str = MD5,
     ) -> None:
+        super().__init__()
         self._name = checks.artifact_name(name)
         self._type = checks.artifact_type(type, name)
         self._description = description
@@ -116,8 +129,7 @@ class Artifact:
             termwarn(
                 "`use_as` argument is deprecated and does not affect the behaviour of `wandb.Artifact()`"
             )
-        self._manifest: Optional[ArtifactManifest] = ArtifactManifest(self._algorithm, storage_region)
-        self._id: Optional[str] = None
+        self._manifest = ArtifactManifest(self._algorithm, storage_region)
         self._client_id = names.generate_id(CLIENT_ID_LENGTH)
         self._sequence_client_id = names.generate_id(CLIENT_ID_LENGTH)
         self._distributed_id: Optional[str] = None
@@ -126,24 +138,21 @@ class Artifact:
         self._ttl_is_inherited = True
         self._ttl_changed = False
         self._final = False
-        self._is_recorded = False
-        self._state = PENDING
         self._added_paths: Dict[str, ArtifactManifestEntry] = {}
         self._artifact_media: Any = None
         self._added_objects: Dict[int, Tuple[Any, ArtifactManifestEntry]] = {}
         self._new_files: Set[str] = set()
 
+    @classmethod
+    def _from_facts(cls, facts: Mapping[str, Any]) -> Artifact:
+        """Return the artifact that `_facts` has described."""
+        artifact = cls("placeholder", "placeholder")  # names on a server may be older than the rules for them
+        artifact._name, artifact._type = facts["collection"], facts["type"]
+        artifact._take_facts(facts)
+        artifact.finalize()
+        return artifact
+
     # ---- what it is
-
-    @property
-    def name(self) -> str:
-        """The name; with its version (`digits:v3`) once a server has told that."""
-        return self._name
-
-    @property
-    def type(self) -> str:
-        """What it is for, e.g. "dataset" or "model"."""
-        return self._type
 
     @property
     def description(self) -> Optional[str]:
@@ -176,7 +185,7 @@ class Artifact:
             ValueError: What it is set to is not positive.
         """
         if self._ttl_is_inherited and (self.is_draft() or self._ttl_changed):
-            raise _not_logged("ttl")
+            raise not_logged("ttl")
         return None if self._ttl_seconds is None else timedelta(seconds=self._ttl_seconds)
 
     @ttl.setter
@@ -215,44 +224,84 @@ class Artifact:
         return None
 
     @property
-    def state(self) -> str:
-        """PENDING, COMMITTED or DELETED, as far as it is known here."""
-        return self._state
+    def aliases(self) -> List[str]:
+        """The names of this version; `save()` sends what they are set to.
+
+        Raises:
+            ArtifactNotLoggedError: No server has told them.
+        """
+        return cast(List[str], self._told("aliases"))
+
+    @aliases.setter
+    def aliases(self, aliases: List[str]) -> None:
+        self._told("aliases")
+        self._known["aliases"] = checks.texts("aliases", aliases)
 
     @property
-    def manifest(self) -> ArtifactManifest:
-        """What is in it."""
-        assert self._manifest is not None
-        return self._manifest
+    def tags(self) -> List[str]:
+        """The tags of this version; `save()` sends what they are set to.
 
-    @property
-    def digest(self) -> str:
-        """32 hexadecimal digits that follow from names and contents; equal ones are one version."""
-        return self.manifest.digest()
+        Raises:
+            ArtifactNotLoggedError: No server has told them.
+        """
+        return cast(List[str], self._told("tags"))
 
-    @property
-    def digest_algorithm(self) -> str:
-        """MANIFEST_MD5 or MANIFEST_XXH128."""
-        return f"MANIFEST_{self._algorithm}"
+    @tags.setter
+    def tags(self, tags: List[str]) -> None:
+        self._told("tags")
+        self._known["tags"] = checks.tags_of(tags)
 
-    @property
-    def size(self) -> int:
-        """Bytes, with those of references, as far as they are known."""
-        return self.manifest.size()
+    def save(self, project: Optional[str] = None, settings: Any = None) -> None:
+        """Log the artifact to the current run, or to one that is begun for it.
 
-    @property
-    def file_count(self) -> int:
-        """How many files and references it has.
+        Args:
+            project, settings: Of that run.
+
+        Raises:
+            ArtifactNotHereError: It is on a server, and what is new about it cannot be told to it.
+        """
+        from wandb import init
+        from wandb.sdk import active
+
+        if not self.is_draft():
+            self._update()
+        elif active.current is not None:
+            active.current.log_artifact(self)
+        else:
+            with init(project=project, job_type="auto", settings=settings) as run:
+                run.log_artifact(self)
+
+    def wait(self, timeout: Optional[float] = None) -> Artifact:
+        """Wait until the server has the artifact, and return it.  Offline there is nothing to wait for.
+
+        Args:
+            timeout: Seconds.
 
         Raises:
             ArtifactNotLoggedError: It has not been logged.
+            WaitTimeoutError: It takes longer; it goes on.
         """
-        self._require_content("file_count")
-        return len(self.manifest)
+        self._require_content("wait")
+        return self
 
-    def is_draft(self) -> bool:
-        """Tell whether no server is known to have it."""
-        return self._state == PENDING
+    def new_draft(self) -> Artifact:
+        """Return an artifact with the same contents that can be changed, and logged as the next version.
+
+        Raises:
+            ArtifactNotLoggedError: This one has not been logged.
+        """
+        self._require_content("new_draft")
+        draft = type(self)(self.source_name.partition(":")[0], self._type)
+        draft._description, draft._metadata = self._description, dict(self._metadata)
+        draft._algorithm, draft._base_id = self._algorithm, self.id
+        draft._manifest = ArtifactManifest.from_manifest_json(
+            self._manifest.to_manifest_json(), self._algorithm
+        )
+        draft._stores = list(self._stores)
+        for name, entry in draft._manifest.entries.items():
+            entry.local_path = next(iter(downloads.sources(self, self._manifest.entries[name])), None)
+            entry.hold = STEADY
+        return draft
 
     def finalize(self) -> None:
         """End all changes; logging does that too."""
@@ -322,7 +371,7 @@ class Artifact:
             ValidationError: There is no such directory, or a name is taken.
             UnreadableFileError: A file cannot be read.  Files that came before it have been added.
         """
-        from wandb.sdk.artifacts.directories import files_below, in_threads
+        from wandb.sdk.artifacts.directories import at_once, files_below, told
 
         top = os.fspath(local_path)
         if not os.path.isdir(top):
@@ -332,7 +381,7 @@ class Artifact:
         def entry_of(file: Tuple[str, str]) -> ArtifactManifestEntry:
             return self._entry_of(file[1], file[0], bool(skip_cache), policy)
 
-        with in_threads(entry_of, files, f"Adding directory to artifact ({top})") as entries:
+        with told(f"Adding directory to artifact ({top})"), at_once(entry_of, files) as entries:
             for (_, path), entry in zip(files, entries):
                 self._added(path, entry, merge)
 
@@ -439,25 +488,6 @@ class Artifact:
         entry = self._added_paths.get(os.fspath(local_path))
         return None if entry is None else entry.path
 
-    def get_entry(self, name: StrPath) -> ArtifactManifestEntry:
-        """Return an entry by its name, or by the name that media were added under.
-
-        Raises:
-            ArtifactNotLoggedError: The artifact has not been logged.
-            KeyError: There is none.
-        """
-        self._require_content("get_entry")
-        path = checks.logical_path(name)
-        entry = self.manifest.entries.get(path) or self._media_entry(path)
-        if entry is None:
-            raise KeyError(f"Path not contained in artifact: {path}")
-        entry._parent_artifact = self
-        return entry
-
-    def get_path(self, name: StrPath) -> ArtifactManifestEntry:
-        """Return `get_entry(name)`, as in older scripts."""
-        return self.get_entry(name)
-
     def get(self, name: str) -> Any:
         """Return the media or the table that was added under a name; None if there is none.
 
@@ -512,6 +542,9 @@ class Artifact:
         return str(hashed.hexdigest())
 
     # ---- inside
+
+    def _update(self) -> None:
+        raise downloads.not_here(self)
 
     def _entry_of(
         self, path: str, name: str, skip_cache: bool, policy: Optional[str]
@@ -606,12 +639,6 @@ class Artifact:
             fields["metadata"] = dumps(self._metadata)
         return fields
 
-    def _address_of(self, path: str) -> str:
-        """Return the address of an entry: by the server's id, or by ours, which the server comes to know."""
-        if self._id is None:
-            return f"wandb-client-artifact://{self._client_id}/{path}"
-        return f"wandb-artifact://{hex_of(self._id)}/{path}"
-
     def _ttl_field(self) -> Optional[int]:
         if not self._ttl_changed:
             return None
@@ -622,19 +649,6 @@ class Artifact:
             raise ArtifactFinalizedError(
                 f"'Artifact.{method}' used on logged artifact. Can't modify finalized artifact.", method
             )
-
-    def _require_content(self, method: str) -> None:
-        """Raise ArtifactNotLoggedError unless what is in it stands fast, and can be found."""
-        if self.is_draft() and not self._is_recorded:
-            raise _not_logged(method)
-
-
-def _not_logged(method: str) -> ArtifactNotLoggedError:
-    return ArtifactNotLoggedError(
-        f"'Artifact.{method}' used prior to logging artifact or while in offline mode. "
-        "Call wait() before accessing logged artifact properties.",
-        method,
-    )
 
 
 def _checked_policy(policy: Optional[str]) -> str:

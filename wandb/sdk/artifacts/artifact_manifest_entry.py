@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Union
 from wandb.internal.content_store import MD5, XXH128
 
 if TYPE_CHECKING:
-    from wandb.sdk.artifacts.artifact import Artifact
+    from wandb.sdk.artifacts.logged_artifact import LoggedArtifact
 
 ALGORITHM_KEY = "alg"  # in `extra`; without it the digest is an MD5
 
@@ -66,7 +66,7 @@ class ArtifactManifestEntry:
         self.skip_cache = skip_cache
         self.source: Optional[str] = None  # the user's own file that it was made of
         self.hold = LOOSE
-        self._parent_artifact: Optional[Artifact] = None
+        self._parent_artifact: Optional[LoggedArtifact] = None
         if size is None and local_path is not None:
             self.size = os.path.getsize(local_path)
 
@@ -84,7 +84,7 @@ class ArtifactManifestEntry:
         """Return what the server calls the algorithm."""
         return f"MANIFEST_{self.algorithm}"
 
-    def parent_artifact(self) -> Artifact:
+    def parent_artifact(self) -> LoggedArtifact:
         """Return the artifact that it is an entry of.
 
         Raises:
@@ -93,6 +93,22 @@ class ArtifactManifestEntry:
         if self._parent_artifact is None:
             raise NotImplementedError("the entry was not got from an artifact")
         return self._parent_artifact
+
+    def download(
+        self, root: Optional[str] = None, skip_cache: Optional[bool] = None, executor: Any = None
+    ) -> str:
+        """Put the file, or what is referred to, below a directory, and return its path.
+
+        Args:
+            root: The directory.  Default: that of the artifact's `download`.
+            skip_cache: Do not put what comes from a server into the cache.
+            executor: Accepted, without effect.
+
+        Raises:
+            NotImplementedError: It was not got from an artifact.
+            ArtifactNotHereError, UnreadableFileError: As `Artifact.download`.
+        """
+        return self.parent_artifact()._download_entry(self, root, keep=not skip_cache)
 
     def ref_url(self) -> str:
         """Return an address of the entry, for `add_reference` of another artifact.

@@ -74,7 +74,7 @@ def aliases_of(aliases: Union[str, Iterable[str], None]) -> List[str]:
     Raises:
         ValidationError: One has a character that stands between the parts of an artifact's path.
     """
-    found = {*_texts("aliases", aliases), LATEST}
+    found = {*texts("aliases", aliases), LATEST}
     if any(char in alias for alias in found for char in _SEPARATORS):
         raise ValidationError("aliases", "Aliases must not contain any of the following characters: '/', ':'")
     return sorted(found)
@@ -86,7 +86,7 @@ def tags_of(tags: Union[str, Iterable[str], None]) -> List[str]:
     Raises:
         ValidationError: One has other characters than letters, digits, `-`, `_` and spaces between them.
     """
-    found = list(dict.fromkeys(_texts("tags", tags)))
+    found = list(dict.fromkeys(texts("tags", tags)))
     if not all(_TAG.fullmatch(tag) for tag in found):
         raise ValidationError(
             "tags",
@@ -96,7 +96,12 @@ def tags_of(tags: Union[str, Iterable[str], None]) -> List[str]:
     return found
 
 
-def _texts(what: str, given: Union[str, Iterable[str], None]) -> List[str]:
+def texts(what: str, given: Union[str, Iterable[str], None]) -> List[str]:
+    """Return what is given as a list.
+
+    Raises:
+        ValidationError: It is neither text nor several of them.
+    """
     if given is None:
         return []
     if isinstance(given, str):

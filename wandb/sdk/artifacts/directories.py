@@ -66,25 +66,31 @@ def _collect(
 
 
 @contextmanager
-def in_threads(
-    work: Callable[[Item], Result], items: Sequence[Item], what: str
-) -> Iterator[Iterable[Result]]:
-    """Do something with each of many files, some at a time, and give the results in order.
+def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Iterable[Result]]:
+    """Do something with each of many files, some at a time, and give the results in order."""
+    if len(items) < MIN_FILES_FOR_THREADS:
+        yield map(work, items)
+        return
+    from concurrent.futures import ThreadPoolExecutor
 
-    Args:
-        what: For the line that says so, on a terminal or not.
-    """
+    with ThreadPoolExecutor(min(MAX_THREADS, 2 * n_usable_cpus())) as pool:
+        try:
+            yield pool.map(work, items)
+        except BaseException:
+            pool.shutdown(wait=False)
+            raise
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Say what is done, and how long it took."""
     from time import monotonic
 
     began_s = monotonic()
     termlog(f"{what}... ", newline=False)
     try:
-        if len(items) < MIN_FILES_FOR_THREADS:
-            yield map(work, items)
-        else:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(min(MAX_THREADS, 2 * n_usable_cpus())) as pool:
-                yield pool.map(work, items)
-    finally:
-        termlog(f"Done. {monotonic() - began_s:.1f}s", prefix=False)
+        yield
+    except BaseException:
+        termlog(prefix=False)
+        raise
+    termlog(f"Done. {monotonic() - began_s:.1f}s", prefix=False)

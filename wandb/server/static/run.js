@@ -13,7 +13,8 @@ const TABS = { charts: "Charts", system: "System", config: "Config and summary",
 export async function showRun(main, entity, project, id) {
   const path = `${part(entity)}/${part(project)}/${part(id)}`;
   const head = el("div"), body = el("div"), tabs = el("nav.tabs");
-  main.replaceChildren(head, tabs, body);
+  const stop = new StopButton(path);
+  main.replaceChildren(head, stop.node, tabs, body);
   let run = await fetchJson(`/page/run/${path}`);
   const panels = {
     charts: new CurvesPanel(path, "history", "_step"),
@@ -37,6 +38,7 @@ export async function showRun(main, entity, project, id) {
     const text = JSON.stringify({ ...run, heartbeatAt: 0, updatedAt: 0 });
     if (text !== shown) head.replaceChildren(...facts(run));
     shown = text;
+    stop.show(run);
   };
   showHead();
   await open();
@@ -45,6 +47,40 @@ export async function showRun(main, entity, project, id) {
     showHead();
     await panels[current].update(run);
   };
+}
+
+// Ctrl-C from here: the program that records the run is told with the next answer to its syncer.
+class StopButton {
+  constructor(path) {
+    this.path = path;
+    this.button = el("button", { onclick: () => this.press() });
+    this.said = el("span.quiet", { role: "status" });
+    this.node = el("p.stop", { hidden: true }, this.button, this.said);
+    this.ask(false);
+  }
+
+  ask(isSure) {
+    this.isSure = isSure;
+    this.button.textContent = isSure ? "Really stop it?" : "Stop run";
+  }
+
+  show(run) {
+    this.node.hidden = run.state !== "running";
+    this.button.hidden = run.stopRequested;
+    if (run.stopRequested) this.said.textContent = "The run was asked to stop.";
+  }
+
+  async press() {
+    if (!this.isSure) {
+      this.ask(true);
+      setTimeout(() => this.ask(false), 5000);
+      return;
+    }
+    this.ask(false);
+    const answer = await fetch(`/api/runs/${this.path}/stop`, { method: "POST" });
+    if (answer.ok) this.show({ state: "running", stopRequested: true });
+    else this.said.textContent = ` It cannot be asked: ${answer.statusText}`;
+  }
 }
 
 function facts(run) {

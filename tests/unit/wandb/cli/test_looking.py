@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 from click.testing import Result
@@ -206,12 +206,15 @@ with wandb.init(project="p", id="live", mode="offline", settings={"silent": True
         run.log({"loss": step})
         print("line", step, flush=True)
         time.sleep(0.1)
+    sys.stdin.readline()
 sys.exit(0)
 """
 
 
 def test_tail_follows_a_run_until_it_ends() -> None:
-    child = subprocess.Popen([sys.executable, "-c", LIVE], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", LIVE], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout is not None and child.stdout.readline()
     tail = subprocess.run(
         [sys.executable, "-m", "wandb", "tail", "-f", "live", "--poll", "0.05", "-n", "100"],
@@ -259,8 +262,12 @@ def test_plot_draws_several_keys_of_several_runs() -> None:
     assert run("plot", "one", "--keys", "loss", "-x", "epoch").exit_code == 2
 
 
-def read_terminal(command: List[str]) -> Tuple[str, int]:
-    """Run a command on a terminal of its own; return what it printed, and its exit code."""
+def read_terminal(command: List[str], watch: Callable[[bytes], None]) -> Tuple[str, int]:
+    """Run a command on a terminal of its own; return what it printed, and its exit code.
+
+    Args:
+        watch: Called with what was printed so far.
+    """
     child, terminal = pty.fork()
     if child == 0:
         os.environ["TERM"] = "xterm"
@@ -274,17 +281,27 @@ def read_terminal(command: List[str]) -> Tuple[str, int]:
         if not piece:
             break
         shown += piece
+        watch(shown)
     os.close(terminal)
     return shown.decode(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_plot_watches_on_a_terminal_and_draws_once_in_a_pipe() -> None:
-    child = subprocess.Popen([sys.executable, "-c", LIVE], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None and child.stdout.readline()
+    child = subprocess.Popen(
+        [sys.executable, "-c", LIVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None and child.stdout is not None and child.stdout.readline()
+    stdin = child.stdin
+
+    def end_when_drawn_twice(shown: bytes) -> None:
+        if shown.count(b"\x1b[2J") > 1 and not stdin.closed:
+            stdin.close()
+
     command = [sys.executable, "-m", "wandb", "plot", "live", "--keys", "loss", "--watch", "--every", "0.3"]
-    shown, code = read_terminal(command)
+    shown, code = read_terminal(command, end_when_drawn_twice)
     assert code == 0, shown
-    child.communicate(timeout=60)
+    with child:
+        child.wait(timeout=60)
     assert shown.count("\x1b[2J") > 1 and "(15 points" in shown
     piped = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert piped.stdout.count("loss  (15 points") == 1 and "\x1b" not in piped.stdout
