@@ -32,8 +32,10 @@ def _clocked(function: Any, seconds: List[float], cpu_seconds: List[float]) -> N
 
 
 def main(case: str, n: int, side: int) -> Dict[str, Any]:
-    """Return seconds of each call (`calls`, and `cpu_calls` of its own thread), of `copies` of the same data, and
-    of the `whole`, with init and finish."""
+    """Return seconds: of each call (`calls`, and `cpu_calls` of its own thread), of `copies`, of the `whole`.
+
+    The copies are of the same data; the whole has init and finish in it.
+    """
     given = pictures(side)
     rows = [[index, index * 0.5, f"text {index}", index % 3 == 0] for index in range(n)]
     began = time.perf_counter()
