@@ -808,7 +808,7 @@ class RunSync:
         if self.others.before or self.others.after:
             return False  # whose console text is a file of any size
         if session.artifacts or self._queue is not None:
-            return False
+            return False  # what may take hours
         sources = (session.main, *session.sides.values())
         if sum(len(source.files) for source in sources) > LITTLE_FILES:
             return False
@@ -824,6 +824,9 @@ class RunSync:
         notes = (
             [f"{session.n_late} rows whose step goes back were left out"] if self._n_left_out(session) else []
         )
+        if session.n_late and session.sides and self.options.wishes.step_policy == "rewind":
+            kept = "were kept: of several processes, nothing is taken back"
+            notes.append(f"{session.n_late} rows whose step goes back {kept}")
         if session.exit_code is None and not self.others.after:
             notes.insert(0, "the process was killed: there is no exit record")
             return self._outcome(session, Status.UPLOADED, "; ".join(notes))

@@ -18,8 +18,8 @@ Rule 2: what a state says is true of the server: it is taken only when everythin
 Rule 3: a restored session behaves as the one that was kept; it needs the log only from `offset` on.
 Rule 4: every request may be sent again (transport rule 2); so a kill costs at most one batch sent twice.
 Rule 5: offsets on the server are ours.  Our own logs say where their lines begin; the server is asked once,
-        at the first contact with a run that goes on from one that only it knows, and when it drops rows for
-        us.
+        at the first contact with a run that goes on, whether somebody else has gone on with it (decision
+        0034), and when it drops rows for us.
 Rule 6: what is said of the run as a whole, its summary, config and end, is said by its last segment only.
 Rule 7: a side log's records count as if the main log had them, in the order in which they are added, but for
         what the main log alone says: which run it is, and how it ended.
@@ -54,7 +54,7 @@ OUR_PRODUCER = "wandb-ng"  # how HeaderRecord.version_info.producer begins in ou
 Steps = Generator[Request, Response, None]
 
 # Keys of RunConfig.notes, beside the streams: the step; when the first of the segments began that it is
-# about; how many rows these had when it was made: it holds from there on.
+# about; and how many rows these had when it was made: it holds from there on.
 _STARTING_STEP, _SINCE_US, _FROM = "starting_step", "since_us", "from"
 NS_PER_S = 1_000_000_000
 # Kinds without a meaning of their own; what stands in TensorBoard's directories is in the log as rows.
@@ -139,6 +139,7 @@ class Session:
         self.wishes = wishes
         self.is_last = True
         self._previous = previous
+        self._is_behind_previous = False
         self.main = Source("")
         self.sides: Dict[str, Source] = {}
         self._source = self.main  # of the record in hand
@@ -317,7 +318,9 @@ class Session:
     def knows_its_place(self) -> bool:
         """Whether the log says where its lines begin, unless somebody else has gone on with the run."""
         run = self.run
-        return run is not None and not (run.resume or run.segment.on_server or run.HasField("branch_point"))
+        if run is None or run.resume or run.HasField("branch_point"):
+            return False
+        return not (run.segment.on_server or run.segment.behind_previous)
 
     @property
     def n_dropped(self) -> int:
@@ -376,6 +379,7 @@ class Session:
             self.config.notes = [dict(note) for note in self._previous.notes]
             self.starting_step = self._previous.starting_step
             lines = dict(self._previous.end)
+            self._is_behind_previous = True
         self.wants_position = True  # somebody may have gone on with the run elsewhere
         self._begin, self._offsets = lines, dict(lines)
 
@@ -574,19 +578,21 @@ class Session:
             since_us: When the first of this log's segments began; tells their notes from others'.
         """
         run = self._known_run()
-        begin = {_STARTING_STEP: self.starting_step, HISTORY: 0, EVENTS: 0, CONSOLE: 0}
+        is_behind = self._is_behind_previous  # then its lines are the server's, and so are its steps
+        begin = {_STARTING_STEP: self.starting_step if is_behind else 0, HISTORY: 0, EVENTS: 0, CONSOLE: 0}
         n_before = run.segment.begin.history
+        n_before += run.segment.begin.late_history if self.wishes.step_policy == "keep" else 0
         numbers = [
             number
             for number, note in enumerate(notes)
             if note.get(_SINCE_US) == since_us and note.get(_FROM, 0) <= n_before
         ]
         number = max(numbers, key=lambda number: (notes[number].get(_FROM, 0), number), default=-1)
-        if not numbers and (run.resume or run.segment.on_server) and not run.segment.behind_previous:
+        if not numbers and (run.resume or run.segment.on_server) and not is_behind:
             begin.update(self._begin_behind(status, notes, since_us) if status is not None else {})
             notes.append({**begin, _SINCE_US: since_us})
             return begin
-        if numbers and not run.segment.behind_previous:
+        if numbers and not is_behind:
             begin.update({name: notes[number].get(name, 0) for name in begin})
         line = self._begin[HISTORY] + begin[HISTORY]
         if status is not None and any(

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -22,20 +23,23 @@ from wandb.errors import AuthenticationError, Error, RejectedError, SyncError, T
 from wandb.proto.record_pb2 import FilesItem
 from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
-from wandb.transaction_log.side_logs import side_logs
 import wandb_sync.protocol as protocol
+from wandb_sync.artifact_protocol import COMMITTED, artifact_by_id, read_by_id
 from wandb_sync.batching import CONSOLE, EVENTS, HISTORY
 from wandb_sync.checkpoint import Destination
 from wandb_sync.discover import Log, sidecars
 from wandb_sync.files import CONFIG, METADATA, SUMMARY, from_disk
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended
 from wandb_sync.receipts import differs, read_receipts
-from wandb_sync.segments import Peek, peek
-from wandb_sync.session import Session, Steps, Target, Wishes
+from wandb_sync.join import Part, join
+from wandb_sync.segments import Peek, peek, run_of, run_record
+from wandb_sync.session import Place, Session, Steps, Target, Wishes
+from wandb_sync.sides import sides_of, zero_s
 from wandb_sync.transport.base import Transport
 from wandb_sync.transport.dry_run import DryRun
 
 EXIT_DIFFERENT = 3
+_NOTHING = {HISTORY: 0, EVENTS: 0, CONSOLE: 0}
 
 
 class Finding(NamedTuple):
@@ -84,6 +88,7 @@ class Wanted(NamedTuple):
     files: Sequence[str]
     exit_code: Optional[int]
     lost_bytes: int
+    n_artifacts: int
 
 
 def verify(
@@ -201,28 +206,33 @@ class _Verification:
     # ---- what has to be there
 
     def _wanted(self) -> Wanted:
-        """Play the log to nobody."""
-        session = Session(self._target, Wishes())
+        """Play the log, and its side logs, to nobody."""
+        session = Session(self._target, Wishes(), previous=Place((), 0, _NOTHING, _NOTHING))
         nobody = DryRun()
         lost_bytes = 0
         is_known = True
-        assert self._first is not None
-        has_sides = bool(side_logs(self._log.path, is_shared=self._first.is_shared))
+        segments = run_of(self._log)
+        number = next(n for n, segment in enumerate(segments) if segment.log.path == self._log.path)
+        sides = {side.id: side for side in sides_of(segments, number)}
         with Reader(self._log.path) as reader:
-            for event in reader.events():
+            first = run_record(self._log.path)
+            parts = [Part(reader, zero_s(first) if first is not None else 0.0)]
+            for side in sides.values():
+                parts.append(Part(Reader(side.path, keeps_open=False), zero_s(side.run), id=side.id))
+            for part, event in join(parts, math.inf):
                 if not isinstance(event, Record):
                     lost_bytes += event.n_bytes
-                    session.skip(event.end)
+                    session.skip(event.end, part.id)
                     continue
-                if not session.add(event.payload, event.end):
+                if not session.add(event.payload, event.end, part.id):
                     continue
                 if session.wants_position:
                     is_known = session.knows_its_place
                     _drive(session.locate(), nobody)
                 else:
                     self._flush(session, nobody)
-            loss = reader.loss_at_end()
-            lost_bytes += loss.n_bytes if loss is not None else 0
+            losses = [part.reader.loss_at_end() for part in parts]
+            lost_bytes += sum(loss.n_bytes for loss in losses if loss is not None)
         if session.run is None:
             raise SyncError(f"{self._log.shown}: does not say which run it is")
         if session.exit_code is not None or has_ended(
@@ -230,26 +240,29 @@ class _Verification:
         ):
             session.end(1)
         self._flush(session, nobody)
-        if has_sides:
-            self._notes.append("several processes have recorded: lines, steps and summary are not compared")
         if not is_known:
             self._notes.append(
                 "where the run's lines begin is known to the server only: they are not counted"
             )
         summary = json.loads(session.summary.text())
         step = summary.get("_step")
+        # What a process of a shared run has saved in a directory of its own is not looked for.
+        beside = [s for id, s in session.sides.items() if sides[id].path.parent == self._log.directory]
         names = [
             path
-            for path, policy in session.main.files.items()
+            for source in (session.main, *beside)
+            for path, policy in source.files.items()
             if session.exit_code is not None or policy in (FilesItem.NOW, FilesItem.LIVE)
         ]
         return Wanted(
-            session.n_lines if is_known and not has_sides else {},
-            int(step) if isinstance(step, (int, float)) and is_known and not has_sides else None,
-            {} if has_sides else summary,
+            session.n_lines if is_known else {},
+            # Each process has steps of its own; the server's last one is that of the last row.
+            int(step) if isinstance(step, (int, float)) and is_known and not sides else None,
+            summary,
             names,
             session.exit_code,
             lost_bytes,
+            len(session.artifacts),
         )
 
     def _flush(self, session: Session, nobody: DryRun) -> None:
@@ -283,6 +296,8 @@ class _Verification:
         if self._is_last:
             self._compare_state(wanted, state)
         self._compare_files(wanted, stored)
+        if wanted.n_artifacts:
+            self._compare_artifacts(wanted, receipt)
 
     def _where(self, receipt: Optional[Dict[str, Any]]) -> Tuple[str, str, str]:
         """Return entity, project and id as the server calls them, as far as they are known."""
@@ -344,6 +359,22 @@ class _Verification:
             for path in (CONFIG, SUMMARY):
                 if path not in stored:
                     self._findings.append(Finding(f"file {path}", "made of the log", "nothing"))
+
+    def _compare_artifacts(self, wanted: Wanted, receipt: Optional[Dict[str, Any]]) -> None:
+        """Ask for what the receipt says has arrived; an artifact's name there is the server's business."""
+        assert self._transport is not None
+        arrived = (receipt or {}).get("artifacts") or []
+        if len(arrived) < wanted.n_artifacts:
+            self._notes.append(
+                f"{wanted.n_artifacts - len(arrived)} artifacts have no receipt to compare with"
+            )
+        for kept in arrived:
+            there = read_by_id(self._transport.send(artifact_by_id(str(kept["id"]))))
+            what = f"artifact {kept['name']}"
+            if there is None or there.state != COMMITTED:
+                self._findings.append(Finding(what, "has arrived", there.state if there else "nothing"))
+            elif kept["digest"] and there.digest != kept["digest"]:
+                self._findings.append(Finding(what, f"digest {kept['digest']}", f"digest {there.digest}"))
 
 
 def _drive(steps: Steps, transport: Transport) -> None:

@@ -702,3 +702,51 @@ def test_the_directories_of_a_shared_run_are_cleaned_together(
     mine.unlink()
     assert "Removed 1 of 1" in run_command(tmp_path, mock_server, *clean)
     assert not any(directory.exists() for directory in directories)
+
+
+def test_it_is_told_that_rewind_takes_nothing_back_of_several_processes(
+    tmp_path: Path, mock_server: ServerThread
+) -> None:
+    code = """
+run = start()
+def work():
+    run.log({"child": 1})
+ended(fork(work))
+for step in (1, 2, 3, 1):
+    run.log({"parent": step}, step=step)
+run.finish()
+"""
+    finished(program(tmp_path, code))
+    told = synced(tmp_path, mock_server, "--step-policy", "rewind")
+    assert "1 rows whose step goes back were kept" in told
+    assert len(rows_of(the_run(mock_server))) == 5
+
+
+def test_verify_compares_what_all_processes_have_recorded(tmp_path: Path, mock_server: ServerThread) -> None:
+    code = """
+run = start(settings={"console": "wrap"})
+def work(number):
+    for n in range(10):
+        run.log({"child": number, "n": n})
+        print("child", number, "line", n)
+ended(*[fork(work, number) for number in range(2)])
+run.log({"parent": 1})
+run.finish()
+"""
+    finished(program(tmp_path, code))
+    (directory,) = tmp_path.glob("wandb/offline-run-*")
+    command = [sys.executable, "-m", "wandb", "verify", "--json", str(directory)]
+    environ = {**os.environ, **mock_server.environ}
+
+    def verified() -> Dict[str, Any]:
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
+        found: Dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    synced(tmp_path, mock_server)
+    found = verified()
+    assert not found["findings"] and not found["notes"], found
+    run = the_run(mock_server)
+    where = "/".join(("/files", run["entity"], run["project"], run["id"], "file_stream"))
+    mock_server.call("POST", where, {"files": {"wandb-history.jsonl": {"offset": 21, "content": ["{}"]}}})
+    assert verified()["findings"][0]["what"] == "history lines"

@@ -32,6 +32,12 @@ class BenchPlace:
         self.real_python = os.environ.get(REAL_PYTHON_VARIABLE) or None
         self.latest = self.path
         self._n_directories = 0
+        where = [sys.executable, self.real_python or sys.executable]
+        found = {
+            self.run([python, "-c", "import wandb; print(wandb.__file__)"], self.path) for python in where
+        }
+        if self.real_python and len(found) == 1:
+            raise SystemExit(f"{self.real_python} finds our wandb, not the real one: is PYTHONPATH set?")
 
     def __enter__(self) -> BenchPlace:
         return self
