@@ -6,6 +6,7 @@ log_media.py table N            one table of N rows and 4 columns
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -32,10 +33,7 @@ def _clocked(function: Any, seconds: List[float], cpu_seconds: List[float]) -> N
 
 
 def main(case: str, n: int, side: int) -> Dict[str, Any]:
-    """Return seconds: of each call (`calls`, and `cpu_calls` of its own thread), of `copies`, of the `whole`.
-
-    The copies are of the same data; the whole has init and finish in it.
-    """
+    """Return seconds: of each call, of copies of the same data, and of the whole, with init and finish."""
     given = pictures(side)
     rows = [[index, index * 0.5, f"text {index}", index % 3 == 0] for index in range(n)]
     began = time.perf_counter()
@@ -52,8 +50,8 @@ def main(case: str, n: int, side: int) -> Dict[str, Any]:
                 _clocked(picture.copy, copies, [])
         else:
             columns = ["a", "b", "c", "d"]
-            table = {"columns": columns, "data": rows}
-            _clocked(lambda: run.log({"t": wandb.Table(**table), "x": 1}), calls, cpu_calls)
+            make = functools.partial(wandb.Table, columns=columns, data=rows)
+            _clocked(lambda: run.log({"t": make(), "x": 1}), calls, cpu_calls)
             _clocked(lambda: [list(row) for row in rows], copies, [])
     whole = time.perf_counter() - began
     n_bytes = sum(path.stat().st_size for path in (directory / "media").rglob("*") if path.is_file())
