@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from wandb.sdk.artifacts.artifact_ttl import ArtifactTTL as ArtifactTTL
     from wandb.sdk.wandb_alert import AlertLevel as AlertLevel
     from wandb.sdk.wandb_config import Config as Config
+    from wandb.sdk.wandb_init import _attach as _attach
     from wandb.sdk.wandb_init import attach as attach
     from wandb.sdk.wandb_init import init as init
     from wandb.sdk.wandb_login import login as login

@@ -44,7 +44,8 @@ def in_notebook() -> bool:
 def notebook_metadata(settings: Optional[Settings] = None) -> Dict[str, str]:
     """Return name, path and root of this notebook, as far as settings and environment tell; else {}."""
     path = _path(settings)
-    return {"root": os.getcwd(), "path": path, "name": os.path.basename(path)} if path else {}
+    root = getattr(settings, "x_jupyter_root", None) or os.getcwd()
+    return {"root": root, "path": path, "name": os.path.basename(path)} if path else {}
 
 
 def _path(settings: Optional[Settings]) -> str:
@@ -53,6 +54,7 @@ def _path(settings: Optional[Settings]) -> str:
 
     of_vscode = getattr(shell(), "user_ns", {}).get("__vsc_ipynb_file__", "")
     said = getattr(settings, "notebook_name", None) or env.get("WANDB_NOTEBOOK_NAME")
+    said = said or getattr(settings, "x_jupyter_path", None)
     return said or of_vscode or env.get("JPY_SESSION_NAME") or ""
 
 

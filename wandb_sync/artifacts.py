@@ -33,6 +33,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
@@ -148,7 +149,7 @@ def entries_of(manifest: ArtifactManifest, run_directory: Path) -> Iterator[Entr
             item.ref,
             item.local_path,
             item.birth_artifact_id,
-            str(extra.get("alg") or "MD5"),
+            _algorithm(extra),
             item.skip_cache,
             extra,
         )
@@ -169,13 +170,18 @@ def _entries_of_file(path: str, run_directory: Path) -> Iterator[Entry]:
                     str(item.get("ref") or ""),
                     str(item.get("local_path") or ""),
                     str(item.get("birthArtifactID") or ""),
-                    str(extra.get("alg") or "MD5"),
+                    _algorithm(extra),
                     bool(item.get("skip_cache")),
                     extra,
                 )
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Failed(f"the list of its files {path} cannot be read: {reason}") from error
+
+
+def _algorithm(extra: Dict[str, Any]) -> str:
+    """Return one of two words: it becomes a part of paths, whatever a log from elsewhere says."""
+    return "XXH128" if extra.get("alg") == "XXH128" else "MD5"
 
 
 def _by_path(entry: Entry) -> bytes:
@@ -356,6 +362,7 @@ class ArtifactUpload:
         *,
         ask_first: bool,
         is_coming: Callable[[str], bool],
+        known_ids: Mapping[str, str],
     ) -> None:
         """Prepare; nothing is read or sent.
 
@@ -364,6 +371,8 @@ class ArtifactUpload:
             log: The log that has the record.
             ask_first: Whether an earlier attempt may have begun it.
             is_coming: Whether an artifact of the run, by its recorder's id, is yet to be uploaded.
+            known_ids: What the server calls those that have arrived, by their recorder's ids, which it need
+                not know itself: it may have had the same content before.  Others add to it meanwhile.
         """
         self._transport = transport
         self._where = where
@@ -371,6 +380,7 @@ class ArtifactUpload:
         self._log = log
         self._ask_first = ask_first
         self._is_coming = is_coming
+        self._known_ids = known_ids
 
     def run(self) -> Version:
         """Upload it; if it was made elsewhere, say that it was used, or link it.
@@ -401,10 +411,7 @@ class ArtifactUpload:
         """Return the version that is meant: by the server's id, the recorder's, or a name and a digest."""
         found = None
         if record.client_id:
-            mapped = protocol.read_mapping(self._send(protocol.client_id_mapping(record.client_id)))
-            if not mapped and self._is_coming(record.client_id):
-                raise _NotYet
-            found = self._by_id(mapped)
+            found = self._by_id(self._id_of(record.client_id))
         found = found or self._by_id(record.id)
         if found is None and record.name:
             *place, name = record.name.split("/")
@@ -419,6 +426,15 @@ class ArtifactUpload:
         if found is None:
             raise Failed("the server does not have it")
         return found
+
+    def _id_of(self, client_id: str) -> str:
+        """Return what the server calls an artifact of a recorder; empty if it does not have it."""
+        is_coming = self._is_coming(client_id)  # before the other questions: it may arrive meanwhile
+        id = self._known_ids.get(client_id)
+        id = id or protocol.read_mapping(self._send(protocol.client_id_mapping(client_id)))
+        if not id and is_coming:
+            raise _NotYet
+        return id
 
     def _by_id(self, id: str) -> Optional[Version]:
         return protocol.read_by_id(self._send(protocol.artifact_by_id(id))) if id else None
@@ -488,9 +504,7 @@ class ArtifactUpload:
         address = _ADDRESS.fullmatch(entry.ref)
         if address is None:
             return entry
-        id = protocol.read_mapping(self._send(protocol.client_id_mapping(address[1])))
-        if not id and self._is_coming(address[1]):
-            raise _NotYet
+        id = self._id_of(address[1])
         if not id:
             raise Failed(f"{entry.path} refers to an artifact that the server does not have")
         return entry._replace(ref=f"{protocol.ARTIFACT_SCHEME}://{protocol.hex_id(id)}/{address[3]}")
@@ -632,11 +646,11 @@ class ArtifactQueue:
             except queue.Empty:
                 return
             if isinstance(found, Result):
+                yield found  # before those that have waited for it go on
                 del self._open[found.noted.key]
                 parked, self._parked = self._parked, set()
                 for name in parked:
                     self._submit(name)
-                yield found
                 wait_s = 0.0
                 continue
             self._parked.add(found)

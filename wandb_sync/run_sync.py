@@ -220,6 +220,7 @@ class RunSync:
         self._uploaded: Dict[str, Any] = {}
         self._missing: Dict[str, str] = {}
         self._artifacts: Dict[str, Any] = {}  # that have arrived, by their place in the log
+        self._artifact_ids: Dict[str, str] = {}  # on the server, by their recorders' ids
         self._failed_artifacts: Dict[str, Any] = {}
         self._queue: Optional[ArtifactQueue] = None
         self._was_begun = False  # by an earlier sync
@@ -686,6 +687,9 @@ class RunSync:
             self._unreported = list(entry.unreported)
             self._lost = list(entry.lost)
             self._artifacts = dict(entry.artifacts)
+            self._artifact_ids = {
+                one["client_id"]: one["id"] for one in self._artifacts.values() if one.get("client_id")
+            }
             session.artifacts = [noted for noted in session.artifacts if noted.key not in self._artifacts]
             self._identities = dict(entry.sides)
             for side in self._find_sides().values():
@@ -1017,6 +1021,7 @@ class RunSync:
             log,
             ask_first=self._was_begun,
             is_coming=is_coming,
+            known_ids=self._artifact_ids,
         )
 
     def _take_in(self, session: Session, results: Iterator[Result]) -> None:
@@ -1030,7 +1035,8 @@ class RunSync:
             told: Dict[str, Any] = {"log": self.log.shown, "name": noted.name, "client_id": noted.client_id}
             if version is not None:
                 answer = {"id": version.id, "version": version.version, "digest": version.digest}
-                self._artifacts[noted.key] = {"name": noted.name, **answer}
+                self._artifacts[noted.key] = {"name": noted.name, "client_id": noted.client_id, **answer}
+                self._artifact_ids[noted.client_id] = version.id
                 self._failed_artifacts.pop(noted.key, None)
                 session.artifacts.remove(noted)
                 self._emit("artifact_uploaded", {**told, **answer})

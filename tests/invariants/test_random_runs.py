@@ -455,6 +455,19 @@ def test_a_row_that_waited_when_its_process_was_killed_counts_where_the_run_is_r
     runs.teardown()
 
 
+def test_what_was_said_while_a_row_waited_is_known_where_the_run_is_rewound_to_before_it(
+    _server: None,
+) -> None:
+    runs = Runs()
+    runs.begin(lr=0)
+    runs.log(key="a", value=1, times=1)
+    runs.log_a_part(key="c", value=1)
+    runs.change_summary(key="t", value=9)
+    runs.kill()
+    runs.rewind(at=0)
+    runs.teardown()
+
+
 @pytest.mark.long
 def test_the_server_ends_as_the_model_says(_server: None) -> None:
     run_state_machine_as_test(Runs, settings=random_programs(10, 20))

@@ -199,6 +199,17 @@ def test_an_artifact_that_refers_to_a_later_one_waits_for_it(mock_server: TestSe
     assert refs["t"]["ref"].startswith("wandb-artifact://") and refs["s"]["ref"] == refs["t"]["ref"]
 
 
+def test_what_refers_to_a_version_that_was_there_already_is_resolved(
+    mock_server: TestServer, tmp_path: Path
+) -> None:
+    first = LogBuilder(tmp_path, "first").artifact("told", {"x": b"1"}).exit(0).close()
+    assert sync(mock_server, first.directory).status is Status.SYNCED
+    log = LogBuilder(tmp_path).artifact("asks", {}, refs={"t": "wandb-client-artifact://again/x"})
+    log.artifact("told", {"x": b"1"}, client_id="again").exit(0).close()
+    assert sync(mock_server, log.directory).status is Status.SYNCED
+    assert versions_of(mock_server, "local", "p") == {"asks": ["v0"], "told": ["v0"]}
+
+
 def test_artifacts_that_refer_to_each_other_or_to_nothing_fail(
     mock_server: TestServer, tmp_path: Path
 ) -> None:

@@ -47,7 +47,8 @@ def pack(
     """Pack runs into one compressed, checksummed file that can be carried anywhere.
 
     PATHS are as of `wandb sync`; without any, all of ./wandb.  A run that goes on is packed as it is now;
-    the next pack, made with --incremental, carries what has come since.  A whole pack is a plain tar file:
+    the next pack, made with --incremental, carries what has come since; `wandb sync` and `wandb unpack` need
+    those before it too, and `wandb sync` finds them if they lie beside it.  A whole pack is a plain tar file:
     `tar --zstd -xf` reads it too.  On the other side: `wandb unpack`, or `wandb sync FILE.tar.zst`.
 
     \b

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Set, Tuple, Typ
 
 from wandb.data_types import HOMES
 from wandb.data_types.media import CLIENT_ARTIFACT, Content, Media
-from wandb.errors import MediaFileError, NeedsServerError, ValidationError
+from wandb.errors import MediaFileError, ValidationError
 from wandb.interface.values import kind_name
 from wandb.internal.content_store import hex_of
 from wandb.sdk.artifacts import staging
@@ -219,12 +219,9 @@ class ArtifactMedia:
         """
         entry = self._artifact.manifest.entries[name]
         if entry.local_path is None or not os.path.isfile(entry.local_path):
-            raise NeedsServerError(
-                f"{self._artifact.name}: {name} is not on this machine",
-                hint="get it from a server: wandb.Api",
-            )
-        # A run keeps files by their digest; what they are, their names say.
-        path = os.path.join(staging.directory(), self._artifact._client_id, name)
+            return str(self._artifact.get_entry(name).download())
+        # A run keeps files by their digest, and what they are, their names say.
+        path = os.path.join(staging.directory(), hex_of(entry.digest), os.path.basename(name))
         if not os.path.lexists(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             try:

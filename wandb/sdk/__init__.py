@@ -12,6 +12,7 @@ from wandb import _load
 
 if TYPE_CHECKING:
     from wandb.sdk import wandb_helper as helper
+    from wandb.sdk.artifacts.artifact import Artifact as Artifact
     from wandb.sdk.wandb_alert import AlertLevel as AlertLevel
     from wandb.sdk.wandb_config import Config as Config
     from wandb.sdk.active import finish as finish
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # Public name -> the module it lives in.
 _HOMES: Dict[str, str] = {
     "AlertLevel": "wandb.sdk.wandb_alert",
+    "Artifact": "wandb.sdk.artifacts.artifact",
     "Config": "wandb.sdk.wandb_config",
     "Settings": "wandb.sdk.wandb_settings",
     "Summary": "wandb.sdk.wandb_summary",

@@ -24,12 +24,13 @@ from wandb.internal.run_files import RunFiles
 from wandb.sdk.artifacts import checks
 from wandb.sdk.artifacts.artifact import Artifact
 from wandb.sdk.artifacts.cache import ArtifactCache
+from wandb.sdk.artifacts.directories import at_once
 from wandb.sdk.artifacts.artifact_manifest_entry import LOOSE, STAGED, STEADY, ArtifactManifestEntry
 from wandb.term import termwarn
 
 FOLDER = "artifacts"  # of the run directory
 MAX_INLINE_ENTRIES = 100_000  # a manifest with more of them is a file of its own, as wandb has it
-LISTS = "manifests"  # of `FOLDER`: these files
+LISTS = "manifests"  # the directory below `FOLDER` for these files
 
 
 class RunArtifacts:
@@ -100,6 +101,8 @@ class RunArtifacts:
             "aliases": aliases,
             "tags": tags,
         }
+        if len(artifact.manifest) > MAX_INLINE_ENTRIES:
+            fields["manifest"] = self._listed(artifact)
         self._backend.append(records.artifact(fields))
         artifact._is_recorded, artifact._mode = True, self._mode
         artifact._logged_as = self._who, aliases
@@ -236,7 +239,7 @@ class RunArtifacts:
             SourceError: A file is not what it was when it was added.
             OSError: The run directory cannot take it.
         """
-        directories = set()
+        placed = []
         for entry in entries:
             assert entry.local_path is not None
             digest, algorithm, path = entry.digest, entry.algorithm, entry.local_path
@@ -251,11 +254,36 @@ class RunArtifacts:
             else:
                 target = self._store.copy_in(path, digest, algorithm)
             entry.local_path, entry.hold = target, STEADY
-            if self._is_synced:
-                sync(target)
-                directories.add(os.path.dirname(target))
-        for directory in directories:
-            sync(directory)
+            placed.append(target)
+        if self._is_synced:
+            for paths in (sorted(set(placed)), sorted({os.path.dirname(path) for path in placed})):
+                with at_once(sync, paths) as done:  # file systems sync several together
+                    list(done)
+
+    def _listed(self, artifact: Artifact) -> Dict[str, Any]:
+        """Write the entries of a large manifest into a file, and return the fields of the manifest's record.
+
+        Raises:
+            LogWriteError: It could not be written.
+        """
+        import gzip
+        import json
+
+        path = os.path.join(self._store.root, LISTS, f"{artifact._client_id[:32]}.manifest_contents.jl.gz")
+
+        def write() -> None:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with gzip.open(f"{path}.partial", "wt", compresslevel=1, encoding="utf-8") as file:
+                for entry in artifact.manifest.entries.values():
+                    file.write(json.dumps(entry.to_json()) + "\n")
+            os.replace(f"{path}.partial", path)
+
+        try:
+            self._files.in_time(write, 200 * len(artifact.manifest))
+        except OSError as error:
+            raise LogWriteError(f"{path} could not be written: {error.strerror}") from None
+        whole = artifact.manifest.record_fields()
+        return {**whole, "contents": [], "manifest_file_path": path}
 
     def _is_somewhere(self, entry: ArtifactManifestEntry) -> bool:
         """Let an entry name a file that will still be there when this process has ended."""

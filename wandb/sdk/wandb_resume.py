@@ -119,15 +119,18 @@ def read_until(chain: List[Segment], step: float) -> Earlier:
     """
     earlier = Earlier()
     for segment in chain:
+        is_reached = False  # by a row that waits: what is said until its end was said before it
         for record, _ in segments.records(segment.log, 0):
-            footer = record.get("footer", {})
-            row = record.get("history") or footer.get("pending")
-            if row and step_of(row) > step:
-                earlier.end_row()
+            pending = record.get("footer", {}).get("pending")
+            if "history" in record and step_of(record["history"]) > step:
                 return earlier
-            if ("pending" in footer or not footer) and not _is_summary_behind(record, step):
+            if pending is not None and step_of(pending) > step:
+                is_reached = True
+            elif (pending is not None or "footer" not in record) and not _is_summary_behind(record, step):
                 earlier.take(record)
         earlier.end_row()
+        if is_reached:
+            break
     return earlier
 
 

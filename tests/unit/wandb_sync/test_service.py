@@ -360,14 +360,6 @@ def test_a_torn_tail_is_no_loss(server: SimulatedServer, tmp_path: Path) -> None
     assert len(server.run("abc").history) == 9
 
 
-def test_what_cannot_be_uploaded_yet_is_told(server: SimulatedServer, tmp_path: Path) -> None:
-    record = pb.Record()
-    record.tbrecord.log_dir = "somewhere"
-    report = sync(server, LogBuilder(tmp_path).add(record).exit(0).directory)
-    (outcome,) = report.outcomes
-    assert outcome.status is Status.INCOMPLETE and "1 TensorBoard" in outcome.reason
-
-
 def test_a_server_that_wants_small_requests_gets_them(server: SimulatedServer, tmp_path: Path) -> None:
     log = LogBuilder(tmp_path).rows(20_000).exit(0)
     handle = server.handle

@@ -7,8 +7,9 @@ wandb.tensorboard.unpatch()
 """
 
 from wandb.integration.tensorboard.log import log as log
+from wandb.integration.tensorboard.log import reset_state as reset_state
 from wandb.integration.tensorboard.log import tf_summary_to_dict as tf_summary_to_dict
 from wandb.integration.tensorboard.monkeypatch import patch as patch
 from wandb.integration.tensorboard.monkeypatch import unpatch as unpatch
 
-__all__ = ["log", "patch", "tf_summary_to_dict", "unpatch"]
+__all__ = ["log", "patch", "reset_state", "tf_summary_to_dict", "unpatch"]

@@ -12,7 +12,6 @@ Rule 2: a logged artifact does not change; logged_artifact.py has what can be re
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from contextlib import contextmanager
@@ -513,8 +512,9 @@ class Artifact(LoggedArtifact):
     def _media(self) -> Any:
         """Return what turns media into files of this artifact, and back; loaded when there are some."""
         if self._artifact_media is None:
-            module = importlib.import_module("wandb.data_types.artifact_media")
-            self._artifact_media = module.ArtifactMedia(self)
+            from wandb.data_types.artifact_media import ArtifactMedia
+
+            self._artifact_media = ArtifactMedia(self)
         return self._artifact_media
 
     def _media_entry(self, name: str) -> Optional[ArtifactManifestEntry]:

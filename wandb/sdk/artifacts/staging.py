@@ -3,22 +3,22 @@
 That is `wandb/staging/` beside the run directories (below WANDB_DATA_DIR, if that is set): on the same file
 system, so that a file gets into the run by a change of its name.
 
-Rule 1: each process has a directory of its own below, which goes when it ends; what a killed one leaves
-        behind, the next process that stages something removes.
+Rule 1: each process has a directory of its own below, whose name says which process that is.  It goes when
+        the process ends; what a killed one leaves behind, the next process that stages something removes.
 """
 
 from __future__ import annotations
 
 import atexit
 import itertools
-import json
 import os
+import shutil
 from typing import Iterator, Optional
+from urllib.parse import quote, unquote
 
-from wandb.internal import names
 from wandb.processes import Life, ProcessId, life_of
 
-_OWNER = "owner.json"
+_BETWEEN = ","  # the parts of a directory's name; `quote` never leaves one in them
 
 _directory: Optional[str] = None
 _pid = 0
@@ -43,14 +43,14 @@ def directory() -> str:
     global _directory, _pid
     if _directory is None or _pid != os.getpid() or not os.path.isdir(_directory):
         root = _root()
-        os.makedirs(root, exist_ok=True)
+        mine = os.path.join(root, _name_of(ProcessId.current()))
+        try:
+            os.makedirs(mine, exist_ok=True)
+        except FileNotFoundError:  # who was the last in it has just removed `root`
+            os.makedirs(mine, exist_ok=True)
         _remove_leftovers(root)
-        mine = os.path.join(root, f"{os.getpid()}-{names.generate_id()}")
-        os.mkdir(mine)
-        with open(os.path.join(mine, _OWNER), "w", encoding="utf-8") as file:
-            json.dump(ProcessId.current().to_json(), file)
         _directory, _pid = mine, os.getpid()
-        atexit.register(_remove, mine, _pid)
+        atexit.register(_remove_mine, mine, _pid)
     return _directory
 
 
@@ -66,26 +66,34 @@ def _root() -> str:
     return os.path.join(os.path.abspath(wandb_setup.setup().settings.wandb_dir), "staging")
 
 
+def _name_of(process: ProcessId) -> str:
+    fields = (process.pid, process.start_ticks, process.boot_id, process.namespace, process.host)
+    return _BETWEEN.join(quote(str(field), safe="") for field in fields)
+
+
+def _process_of(name: str) -> Optional[ProcessId]:
+    """Return the process that a directory is named after; None if that is no such name."""
+    try:
+        pid, start_ticks, boot_id, namespace, host = map(unquote, name.split(_BETWEEN))
+        return ProcessId(host, boot_id, int(pid), int(start_ticks), namespace)
+    except ValueError:
+        return None
+
+
 def _remove_leftovers(root: str) -> None:
     """Remove what processes have left here that are dead for certain."""
     for name in os.listdir(root):
-        left = os.path.join(root, name)
-        try:
-            with open(os.path.join(left, _OWNER), encoding="utf-8") as file:
-                owner = ProcessId(**json.load(file))
-        except (OSError, ValueError, TypeError):
-            continue  # it is being made, or is none of ours
-        if life_of(owner) is Life.DEAD:
-            _remove(left)
+        process = _process_of(name)
+        if process is not None and life_of(process) is Life.DEAD:
+            shutil.rmtree(os.path.join(root, name), ignore_errors=True)
 
 
-def _remove(path: str, pid: Optional[int] = None) -> None:
-    """Remove a directory of ours; a forked child leaves its parent's alone."""
-    if pid is None or pid == os.getpid():
-        import shutil
-
-        shutil.rmtree(path, ignore_errors=True)
-        try:
-            os.rmdir(os.path.dirname(path))
-        except OSError:
-            pass  # others are here too
+def _remove_mine(path: str, pid: int) -> None:
+    """Remove this process's directory; a forked child leaves its parent's alone."""
+    if pid != os.getpid():
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        os.rmdir(os.path.dirname(path))
+    except OSError:
+        pass  # others are here too

@@ -15,6 +15,7 @@ from log_view import LogView
 import wandb
 from wandb.data_types import PartitionedTable
 from wandb.errors import LogWriteError, MediaFileError, ValidationError
+from wandb.sdk.artifacts import staging
 
 CLASSES = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
 
@@ -299,6 +300,7 @@ def test_without_room_for_the_artifact_the_table_is_logged(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "file"))  # no directory, and none can be made there
+    monkeypatch.setattr(staging, "_directory", None)  # that of tests before
     wandb_init_run.log({"t": wandb.Table(columns=["a"], data=[[1]])})
     assert [type(error) for error in swallowed_errors] == [LogWriteError]
     row = LogView(wandb_init_run.sync_dir).rows()[-1]["t"]

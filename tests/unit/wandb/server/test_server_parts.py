@@ -11,13 +11,13 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
-from sqlalchemy import update
+from sqlalchemy import inspect, update
 
 from wandb.errors import Error, UsageError
 from wandb.server.access import Access, is_own_host, key_of_basic_auth
 from wandb.server.app import ServerConfig, open_backend
 from wandb.server.curves import Columns
-from wandb.server.database import meta, open_database, sqlite_url
+from wandb.server.database import meta, open_database, sqlite_url, tables
 from wandb.server.names import checked_file_path, checked_name, run_id_of, storage_id
 from wandb.server.serve import hold_folder, running_server
 
@@ -154,6 +154,19 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(Error, match="version 99"):
         open_database(url)
+
+
+def test_a_database_from_before_artifacts_gets_their_tables(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "x.db")
+    engine = open_database(url)
+    new = [table for table in tables.sorted_tables if table.name.startswith("artifact")]
+    tables.drop_all(engine, tables=new)
+    with engine.begin() as connection:
+        connection.execute(update(meta).where(meta.c.key == "schema_version").values(value="1"))
+    engine.dispose()
+    engine = open_database(url)
+    assert {table.name for table in new} <= set(inspect(engine).get_table_names())
+    engine.dispose()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdb://x", "sqlite:////nonexistent/folder/x.db"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import threading
 from pathlib import Path
@@ -12,6 +14,7 @@ from log_view import LogView
 
 import wandb
 from wandb.errors import ArtifactNotLoggedError, NeedsServerError, RunFinishedError
+from wandb.sdk import wandb_artifacts
 
 
 def recorded(run: Any) -> List[Any]:
@@ -345,3 +348,18 @@ def test_threads_log_artifacts_at_once(wandb_init_run: Any) -> None:
     for thread in threads:
         thread.join()
     assert len(recorded(wandb_init_run)) == 8 and len(kept(wandb_init_run)) == 9
+
+
+def test_a_large_manifest_is_a_file_of_its_own(wandb_init_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wandb_artifacts, "MAX_INLINE_ENTRIES", 2)
+    artifact = wandb.Artifact("a", "b")
+    for name in ("x", "y", "z"):
+        with artifact.new_file(name) as file:
+            file.write(name)
+    wandb_init_run.log_artifact(artifact)
+    (record,) = recorded(wandb_init_run)
+    assert not record.manifest.contents and record.manifest.version == 1
+    with gzip.open(record.manifest.manifest_file_path, "rt") as lines:
+        entries = [json.loads(line) for line in lines]
+    assert [entry["path"] for entry in entries] == ["x", "y", "z"]
+    assert [Path(entry["local_path"]).read_text() for entry in entries] == ["x", "y", "z"]
