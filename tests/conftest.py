@@ -20,7 +20,7 @@ import wandb
 from wandb import term
 from wandb.sdk import active, guard, wandb_setup
 
-pytest_plugins = ["fixtures_server", "disks"]
+pytest_plugins = ["fixtures_server", "fixtures_notebook", "disks"]
 
 LOOPBACK = ("127.", "localhost", "::1")
 

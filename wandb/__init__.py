@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping
 from wandb.version import __version__
 
 if TYPE_CHECKING:
+    from wandb import apis as apis
     from wandb import data_types as data_types
     from wandb import env as env
     from wandb import errors as errors
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from wandb import keras as keras
     from wandb import plot as plot
     from wandb import sdk as sdk
+    from wandb import sdk as wandb_sdk
     from wandb import util as util
+    from wandb import wandb_agent as wandb_agent
+    from wandb import wandb_run as wandb_run
     from wandb.data_types.audio import Audio as Audio
     from wandb.data_types.figures import Plotly as Plotly
     from wandb.data_types.graph import Graph as Graph
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from wandb.sdk.active import mark_preempting as mark_preempting
     from wandb.sdk.active import pin_config_keys as pin_config_keys
     from wandb.sdk.active import save as save
+    from wandb.sdk import lib as wandb_lib
     from wandb.sdk.active import unwatch as unwatch
     from wandb.sdk.active import watch as watch
     from wandb.sdk import wandb_helper as helper

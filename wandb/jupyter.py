@@ -41,27 +41,19 @@ def in_notebook() -> bool:
     return hasattr(shell(), "kernel")
 
 
-def notebook_metadata(silent: bool = True) -> Dict[str, str]:
-    """Return name, path and root of this notebook, as far as the environment tells; {} if it does not."""
-    path = _path_by_environment()
-    if not path:
-        if not silent:
-            from wandb.term import termerror
-
-            termerror(
-                "Failed to detect the name of this notebook. You can set it manually with the "
-                "WANDB_NOTEBOOK_NAME environment variable to enable code saving."
-            )
-        return {}
-    return {"root": os.getcwd(), "path": path, "name": os.path.basename(path)}
+def notebook_metadata(settings: Optional[Settings] = None) -> Dict[str, str]:
+    """Return name, path and root of this notebook, as far as settings and environment tell; else {}."""
+    path = _path(settings)
+    return {"root": os.getcwd(), "path": path, "name": os.path.basename(path)} if path else {}
 
 
-def _path_by_environment() -> str:
+def _path(settings: Optional[Settings]) -> str:
+    """Return the notebook's file: what the user says, else what VS Code or Jupyter does; "" if nobody."""
     from wandb import env
 
-    current = shell()
-    of_vscode = getattr(current, "user_ns", {}).get("__vsc_ipynb_file__", "")
-    return env.get("WANDB_NOTEBOOK_NAME") or of_vscode or os.environ.get("JPY_SESSION_NAME", "")
+    of_vscode = getattr(shell(), "user_ns", {}).get("__vsc_ipynb_file__", "")
+    said = getattr(settings, "notebook_name", None) or env.get("WANDB_NOTEBOOK_NAME")
+    return said or of_vscode or env.get("JPY_SESSION_NAME") or ""
 
 
 # ---- showing
@@ -75,9 +67,9 @@ def display(run: Run, height: int = DEFAULT_HEIGHT, hidden: bool = False) -> boo
 def _show(html: str) -> bool:
     if not in_notebook():
         return False
-    from IPython.display import display_html
+    from importlib import import_module  # of what only notebooks have
 
-    display_html(html, raw=True)
+    import_module("IPython.display").display_html(html, raw=True)
     return True
 
 
@@ -241,7 +233,7 @@ class Notebook:
     def probe_ipynb(self) -> Optional[Dict[str, Any]]:
         """Return the notebook's file as a dict; None if it is not known or cannot be read."""
         try:
-            with open(_path_by_environment(), encoding="utf-8") as file:
+            with open(_path(self.settings), encoding="utf-8") as file:
                 found = json.load(file)
         except (OSError, ValueError):
             return None
@@ -249,7 +241,7 @@ class Notebook:
 
     def save_ipynb(self) -> bool:
         """Keep the notebook's file as it is now, below code/; False if it is not known."""
-        path = _path_by_environment()
+        path = _path(self.settings)
         if not path or not os.path.isfile(path) or self._run is None or self._run._files is None:
             return False
         from wandb.interface import records

@@ -50,6 +50,7 @@ import wandb_sync.artifact_protocol as protocol
 from wandb_sync.artifact_protocol import FileToSend, Version
 from wandb_sync.noted import Noted
 from wandb_sync.protocol import Bucket, upload
+from wandb_sync.record_kind import kind_of
 from wandb_sync.transport.base import FileBody, Request, Transport
 
 FILES_PER_REQUEST = 25  # as the real client asks
@@ -199,6 +200,77 @@ def find_file(entry: Entry, run_directory: Path) -> Path:
         raise Failed(f"its file {entry.path} has changed: it has {sizes[0]} bytes, not {entry.size}")
     where = entry.local_path or run_directory / entry.place
     raise Failed(f"its file {entry.path} is gone: there is no {where}")
+
+
+class Made(NamedTuple):
+    """An artifact that a log makes, and whether its files are here.
+
+    Attributes:
+        n_files, n_bytes: Without references.
+        trouble: What is the matter with the first file that cannot be uploaded from here; empty if all can.
+    """
+
+    name: str
+    type: str
+    n_files: int
+    n_bytes: int
+    trouble: str
+
+
+def made_in(log: Path) -> Iterator[Made]:
+    """Yield the artifacts that a log makes, in order; reads all of it.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    for record in _records_in(log):
+        n_files = n_bytes = 0
+        trouble = ""
+        try:
+            for entry in entries_of(record.manifest, log.parent):
+                if not entry.ref:
+                    n_files, n_bytes = n_files + 1, n_bytes + entry.size
+                    trouble = trouble or _trouble_with(entry, log.parent)
+        except Failed as error:
+            trouble = error.message
+        yield Made(record.name, record.type, n_files, n_bytes, trouble)
+
+
+def _trouble_with(entry: Entry, run_directory: Path) -> str:
+    try:
+        find_file(entry, run_directory)
+    except Failed as error:
+        return error.message
+    return ""
+
+
+def _records_in(log: Path) -> Iterator[ArtifactRecord]:
+    with Reader(log) as reader:
+        for event in reader.events():
+            if isinstance(event, LogRecord) and kind_of(event.payload) == Record.ARTIFACT_FIELD_NUMBER:
+                with contextlib.suppress(DecodeError):
+                    yield Record.FromString(event.payload).artifact
+
+
+def files_outside(log: Path) -> Dict[str, Path]:
+    """Return files of a log's artifacts that are not in its run directory, by the place that they have there.
+
+    The real client keeps all of them elsewhere.  What is gone, or has another size, is left out.
+
+    Raises:
+        LogError: The log cannot be read.
+    """
+    outside: Dict[str, Path] = {}
+    for record in _records_in(log):
+        with contextlib.suppress(Failed):
+            for entry in entries_of(record.manifest, log.parent):
+                if entry.ref or entry.place in outside:
+                    continue
+                with contextlib.suppress(Failed):
+                    path = find_file(entry, log.parent)
+                    if log.parent not in path.parents:
+                        outside[entry.place] = path
+    return outside
 
 
 def _inside(path: str, run_directory: Path) -> Optional[Path]:

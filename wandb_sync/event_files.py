@@ -32,12 +32,12 @@ from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.writer import Writer
 from wandb.version import __version__
-from wandb_sync.record_kind import kind_of
 from wandb_sync.lease import Lease
+from wandb_sync.record_kind import kind_of
 
 SIDE_ID = "tfevents"  # of the side log that is added; a random one has digits too
 DEFAULT_PROJECT = "uncategorized"  # as wandb.init()
-_TBRECORD = pb.Record.TBRECORD_FIELD_NUMBER
+_FOOTER = pb.Record.FOOTER_FIELD_NUMBER
 _HISTORY = pb.Record.HISTORY_FIELD_NUMBER
 _EXIT = pb.Record.EXIT_FIELD_NUMBER
 _LAST_S = 4e9  # what a hostile file says may be no date at all
@@ -83,13 +83,16 @@ def told(log: Path) -> Told:
                 place, is_over = None, False
             elif kind == _EXIT:
                 is_over = True
-            elif kind == _TBRECORD:
+            elif kind == _FOOTER:
                 try:
-                    said = pb.Record.FromString(event.payload).tbrecord
+                    footer = pb.Record.FromString(event.payload).footer
                 except DecodeError:
                     continue
+                if not footer.HasField("event_files"):
+                    continue
+                said = footer.event_files
                 known = found.get(said.log_dir, Watched(said.log_dir, said.root_dir, None, {}))
-                above = said.namespace if said.HasField("namespace") else known.above
+                above = said.namespace if said.file or said.HasField("namespace") else known.above
                 found[said.log_dir] = known._replace(above=above)
                 place = said if said.file else place
     return Told(found, _step_behind(last_row), is_over)
@@ -275,7 +278,7 @@ class _Recorder:
     def directory(self, one: Watched) -> None:
         said = pb.TBRecord(log_dir=one.path, root_dir=one.root)
         said.namespace = one.above or ""
-        self._write(pb.Record(tbrecord=said))
+        self._write(pb.Record(footer=pb.FooterRecord(event_files=said)))
 
     def row(self, above: str, directory: str, row: Row) -> None:
         values, charts = stored(named(row, above), self._put)
@@ -285,7 +288,7 @@ class _Recorder:
             self._write(pb.Record(config=config))
         said = pb.TBRecord(log_dir=directory, file=row.file, end=row.end)
         said.namespace = above
-        self._write(pb.Record(tbrecord=said))
+        self._write(pb.Record(footer=pb.FooterRecord(event_files=said)))
         history = pb.HistoryRecord()
         history.step.num = self._step
         # In the order in which the SDK writes them: who reads a log by its bytes finds the time at the end.

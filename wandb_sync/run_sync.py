@@ -808,7 +808,7 @@ class RunSync:
         if self.others.before or self.others.after:
             return False  # whose console text is a file of any size
         if session.artifacts or self._queue is not None:
-            return False
+            return False  # what may take hours
         sources = (session.main, *session.sides.values())
         if sum(len(source.files) for source in sources) > LITTLE_FILES:
             return False

@@ -24,6 +24,7 @@ from wandb.proto.record_pb2 import FilesItem
 from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
 import wandb_sync.protocol as protocol
+from wandb_sync.artifact_protocol import COMMITTED, artifact_by_id, read_by_id
 from wandb_sync.batching import CONSOLE, EVENTS, HISTORY
 from wandb_sync.checkpoint import Destination
 from wandb_sync.discover import Log, sidecars
@@ -87,6 +88,7 @@ class Wanted(NamedTuple):
     files: Sequence[str]
     exit_code: Optional[int]
     lost_bytes: int
+    n_artifacts: int
 
 
 def verify(
@@ -260,6 +262,7 @@ class _Verification:
             names,
             session.exit_code,
             lost_bytes,
+            len(session.artifacts),
         )
 
     def _flush(self, session: Session, nobody: DryRun) -> None:
@@ -293,6 +296,8 @@ class _Verification:
         if self._is_last:
             self._compare_state(wanted, state)
         self._compare_files(wanted, stored)
+        if wanted.n_artifacts:
+            self._compare_artifacts(wanted, receipt)
 
     def _where(self, receipt: Optional[Dict[str, Any]]) -> Tuple[str, str, str]:
         """Return entity, project and id as the server calls them, as far as they are known."""
@@ -354,6 +359,22 @@ class _Verification:
             for path in (CONFIG, SUMMARY):
                 if path not in stored:
                     self._findings.append(Finding(f"file {path}", "made of the log", "nothing"))
+
+    def _compare_artifacts(self, wanted: Wanted, receipt: Optional[Dict[str, Any]]) -> None:
+        """Ask for what the receipt says has arrived; an artifact's name there is the server's business."""
+        assert self._transport is not None
+        arrived = (receipt or {}).get("artifacts") or []
+        if len(arrived) < wanted.n_artifacts:
+            self._notes.append(
+                f"{wanted.n_artifacts - len(arrived)} artifacts have no receipt to compare with"
+            )
+        for kept in arrived:
+            there = read_by_id(self._transport.send(artifact_by_id(str(kept["id"]))))
+            what = f"artifact {kept['name']}"
+            if there is None or there.state != COMMITTED:
+                self._findings.append(Finding(what, "has arrived", there.state if there else "nothing"))
+            elif kept["digest"] and there.digest != kept["digest"]:
+                self._findings.append(Finding(what, f"digest {kept['digest']}", f"digest {there.digest}"))
 
 
 def _drive(steps: Steps, transport: Transport) -> None:

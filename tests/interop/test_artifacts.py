@@ -93,8 +93,10 @@ def test_the_real_client_finds_everything_it_asks_for(place: Place) -> None:
     }
 
 
-def test_our_sync_leaves_what_the_real_sync_leaves(place: Place, tmp_path: Path) -> None:
-    place.run(place.real_python, SCRIPTS / "record.py", WANDB_MODE="offline")
+@pytest.mark.parametrize("recorder", ["real", "ours"])
+def test_our_sync_leaves_what_the_real_sync_leaves(place: Place, tmp_path: Path, recorder: str) -> None:
+    python = place.real_python if recorder == "real" else sys.executable
+    place.run(python, SCRIPTS / "record.py", WANDB_MODE="offline")
     (recorded,) = (place.root / "wandb").glob("offline-run-*")
     by_us = place.root / "ours" / recorded.name
     shutil.copytree(recorded, by_us, symlinks=True)
@@ -104,11 +106,10 @@ def test_our_sync_leaves_what_the_real_sync_leaves(place: Place, tmp_path: Path)
     place.server.call("DELETE", "/api/runs/interop/recorded/maker")
     place.run(sys.executable, "-m", "wandb_sync", "-e", "interop", "-p", "ours", by_us)
     ours = artifacts_of(place.server, "interop", "ours")
-    assert {name: sorted(one["versions"]) for name, one in real.items()} == {
-        "data": ["v0", "v1"],
-        "model": ["v0"],
-        "run-maker-table": ["v0"],
-    }
+    versions = {name: sorted(one["versions"]) for name, one in real.items()}
+    if recorder == "real":  # ours does not record tables as artifacts yet
+        assert versions.pop("run-maker-table") == ["v0"]
+    assert versions == {"data": ["v0", "v1"], "model": ["v0"]}
     steps = {}
     for state in (real, ours):
         for name, collection in state.items():

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest
+from conftest import wandb_command, wandb_lines
 from fixtures_server import ServerThread
 from log_builder import LogBuilder
 
+import wandb
 import wandb_sync
 from wandb.apis import artifacts
 from wandb.apis.artifacts import ArtifactServer
@@ -95,3 +97,24 @@ def test_a_file_without_an_address_is_found_by_digest(server: ArtifactServer, tm
     server._urls = lambda artifact_id: {}  # type: ignore[method-assign]  # as of an older server
     server.fetch(facts, ["a.txt"], lambda path, entry: str(tmp_path / path))
     assert (tmp_path / "a.txt").read_bytes() == b"2"
+
+
+def test_the_command_lists_and_brings_for_use_offline(
+    server: ArtifactServer, mock_server: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in mock_server.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("WANDB_ENTITY", "local")
+    monkeypatch.chdir(tmp_path)
+    assert {line["name"] for line in wandb_lines("artifact", "ls", "p", "--json")} == {"data", "model"}
+    versions = wandb_lines("artifact", "ls", "local/p/data:", "--json")
+    assert [one["version"] for one in versions] == ["v1", "v0"]
+    (told,) = wandb_lines("artifact", "get", "p/data:best", "--root", "here", "--json")
+    assert told["name"] == "local/p/data:v1" and told["files"] == 3
+    assert (tmp_path / "here" / "big").read_bytes() == BIG
+    wandb_command("artifact", "get", "p/data:v9", exit_code=1)
+    wandb_command("artifact", "get", "p/data:v0", "--type", "model", exit_code=2)
+    run = wandb.init(mode="offline", entity="local", project="p")
+    assert Path(run.use_artifact("data:best").get_entry("a.txt").download()).read_bytes() == b"2"
+    run.finish()

@@ -8,17 +8,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, List
 
 import pytest
 from artifact_state import artifacts_of, n_pending, versions_of
+from conftest import wandb_command
 from fault_proxy import FaultProxy
-from fixtures_server import TestServer
+from fixtures_server import ServerProcess, TestServer
 from log_builder import LogBuilder
 
 import wandb_sync
+from wandb_sync.discover import discover
 from wandb_sync.outcomes import Outcome, Status
+from wandb_sync.pack.unpack import unpack
+from wandb_sync.pack.write import PackOptions, pack
+from wandb_sync.transport.http import HttpTransport
+from wandb_sync.verify import verify
 
 SYNC = """
 import sys
@@ -241,3 +248,60 @@ def test_several_destinations_have_each_their_own_state(mock_server: TestServer,
         assert sync(mock_server, log.directory, project=project).status is Status.SYNCED
     one, two = (artifacts_of(mock_server, "local", project) for project in ("one", "two"))
     assert one == two and len(one) == 3
+
+
+def test_a_pack_carries_the_files_that_lie_elsewhere(mock_server: TestServer, tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path / "here").artifact(
+        "data", {"x": b"bytes", "y": b"more"}, outside=tmp_path / "staging"
+    )
+    log.exit(0).close()
+    parts = pack([str(log.directory)], str(tmp_path / "one.tar.zst")).parts
+    again = pack([str(log.directory)], str(tmp_path / "two.tar.zst"), PackOptions(incremental=True))
+    assert again.parts == []
+    shutil.rmtree(tmp_path / "staging")
+    shutil.rmtree(tmp_path / "here")
+    assert sync(mock_server, Path(parts[0]), project="packed").status is Status.SYNCED
+    unpack(parts, tmp_path / "there")
+    assert sync(mock_server, tmp_path / "there", project="unpacked").status is Status.SYNCED
+    assert artifacts_of(mock_server, "local", "packed") == artifacts_of(mock_server, "local", "unpacked")
+
+
+def test_verify_sees_an_artifact_that_is_gone(mock_server: TestServer, tmp_path: Path) -> None:
+    log = full_log(tmp_path)
+    assert sync(mock_server, log.directory).status is Status.SYNCED
+    logs = discover([str(log.directory)])
+    transport = HttpTransport(mock_server.base_url, mock_server.api_key)
+    assert [one.findings for one in verify(logs, transport, mock_server.base_url)] == [[]]
+    found = mock_server.graphql('{ project(name: "p") { artifact(name: "data:v1") { id } } }')
+    mutation = "mutation ($id: ID!) { deleteArtifact(input: {artifactID: $id}) { artifact { id } } }"
+    mock_server.graphql(mutation, {"id": found["project"]["artifact"]["id"]})
+    (one,) = verify(logs, transport, mock_server.base_url)
+    transport.close()
+    assert [str(finding.what) for finding in one.findings] == ["artifact data"]
+
+
+def test_a_server_that_is_killed_keeps_what_it_has_acknowledged(
+    live_mock_server: ServerProcess, tmp_path: Path
+) -> None:
+    log = full_log(tmp_path)
+    process = start(live_mock_server.base_url, live_mock_server, log.directory)
+    while process.poll() is None and "graphql:CommitArtifact" not in live_mock_server.ctx:
+        time.sleep(0.01)
+    live_mock_server.restart()
+    assert process.wait() == 0, process.communicate()[0]
+    live_mock_server.restart()
+    assert versions_of(live_mock_server, "local", "p")["data"] == ["v0", "v1", "v2"]
+    again = sync(live_mock_server, log.directory, include_synced=True)
+    assert again.status is Status.SYNCED
+    assert versions_of(live_mock_server, "local", "p")["data"] == ["v0", "v1", "v2"]
+    assert artifacts_of(live_mock_server, "local", "p")["data"]["versions"]["v2"]["aliases"] == ["latest"]
+
+
+def test_show_lists_artifacts_and_what_is_the_matter_with_them(tmp_path: Path) -> None:
+    log = LogBuilder(tmp_path).artifact("bad", {"x": b"bytes"}, outside=tmp_path / "staging")
+    log.artifact("good", {"y": b"other"}, refs={"r": "https://example.org"}).row(loss=1).exit(0).close()
+    shutil.rmtree(tmp_path / "staging")
+    told = json.loads(wandb_command("show", log.directory, "--json").stdout)["artifacts"]
+    assert [(one["name"], one["n_files"], one["n_bytes"]) for one in told] == [("bad", 1, 5), ("good", 1, 5)]
+    assert "its file x is gone" in told[0]["trouble"] and not told[1]["trouble"]
+    assert "good (dataset): 1 files, 5 B" in wandb_command("show", log.directory).stdout

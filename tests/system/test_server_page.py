@@ -603,3 +603,79 @@ def test_who_is_logged_in_already_is_led_on_within_this_server_only(
     answer = connection.getresponse()
     connection.close()
     assert (answer.status, answer.headers["Location"]) == (303, reached)
+
+
+def put_files(server: Any, run_id: str, files: Dict[str, bytes]) -> None:
+    """Upload files of a run, as clients do."""
+    mutation = """mutation Files($run: String!, $files: [String!]!) { createRunFiles(input:
+        {projectName: "shop", runName: $run, files: $files}) { files { name uploadUrl } } }"""
+    made = server.graphql(mutation, {"run": run_id, "files": list(files)})["createRunFiles"]["files"]
+    for file in made:
+        server.call("PUT", file["uploadUrl"][len(server.base_url) :], files[file["name"]])
+
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def test_a_run_shows_its_media(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1")
+    rows = [["x", 1], ["y", math.nan], [EVIL, {"a": "NaN"}]] + [["z", 0]] * 200
+    table = json.dumps({"columns": ["text", EVIL], "data": rows}).encode()
+    put_files(
+        mock_server,
+        "r1",
+        {
+            f"media/images/eval/picture_3_{'a' * 20}.png": PNG,
+            f"media/images/eval/picture_12_{'b' * 20}.png": PNG,
+            f"media/images/mask/eval/picture_12_{'b' * 20}.mask.png": PNG,
+            f"media/audio/voice_0_{'a' * 20}.wav": b"RIFF",
+            f"media/videos/film_0_{'a' * 20}.mp4": b"film",
+            f"media/html/page_0_{'a' * 20}.html": b"<p>a page</p>",
+            f"media/table/answers_1_{'a' * 20}.table.json": table,
+            f"media/table/broken_1_{'a' * 20}.table.json": b"{",
+            f"media/object3D/cloud_1_{'a' * 20}.pts.json": b"[]",
+            "notes.txt": b"no media",
+        },
+    )
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1#media")
+    keys = "[...document.querySelectorAll('figure')].map((f) => f.dataset.key).join()"
+    browser.wait_for(f"{keys}.split(',').length === 8")
+    assert browser.js(keys) == "answers,broken,cloud,eval/picture,film,mask/eval/picture,page,voice"
+    figure = "[...document.querySelectorAll('figure')].find((f) => f.dataset.key === '{}')"
+    picture = figure.format("eval/picture")
+    browser.js(f"{picture}.scrollIntoView()")
+    browser.wait_for(f"{picture}.querySelector('img').naturalWidth === 1")
+    assert browser.js(f"{picture}.querySelector('.value').innerText") == "step 12"
+    browser.js(
+        f"const s = {picture}.querySelector('input'); s.value = 0; s.dispatchEvent(new Event('input'))"
+    )
+    assert browser.js(f"{picture}.querySelector('.value').innerText") == "step 3"
+    answers = figure.format("answers")
+    browser.wait_for(f"{answers}.querySelectorAll('tbody tr').length === 100")
+    assert browser.js(f"{answers}.innerText").count("<script>") == 2
+    assert "and 103 more rows" in browser.js(f"{answers}.innerText")
+    assert browser.js(f"{answers}.querySelectorAll('tbody tr')[1].innerText") == "y\tNaN"
+    browser.wait_for(f"{figure.format('broken')}.innerText.includes('cannot be shown')")
+    assert browser.js(f"{figure.format('voice')}.querySelector('audio').getAttribute('src')").endswith(".wav")
+    assert browser.js(f"{figure.format('film')}.querySelector('video') !== null")
+    browser.wait_for(f"{figure.format('page')}.querySelector('iframe') !== null")
+    assert browser.js(f"{figure.format('page')}.querySelector('iframe').getAttribute('sandbox')") == ""
+    assert [one for one in browser.complaints if "Content Security Policy" in one] == []
+
+
+def test_a_page_that_a_run_logged_runs_nothing(browser: Browser, mock_server: Any) -> None:
+    record(mock_server, "r1")
+    page = f"""<body>{EVIL}<script>
+        parent.document.body.dataset.hacked = 'yes'; top.location = '/logout'; fetch('/page/projects');
+        </script><form id=f action=/logout method=post></form><iframe src=javascript:top.hacked=1></iframe>
+        <meta http-equiv=refresh content="0;url=/logout"></body>"""
+    put_files(mock_server, "r1", {f"media/html/page_0_{'a' * 20}.html": page.encode()})
+    browser.go(f"{mock_server.base_url}/local/shop/runs/r1#media")
+    browser.wait_for("document.querySelector('iframe') !== null")
+    time.sleep(1)
+    assert browser.js("document.body.dataset.hacked") is None
+    assert browser.js("typeof window.hacked") == "undefined"
+    assert browser.js("location.pathname") == "/local/shop/runs/r1"
+    assert browser.js("document.querySelector('iframe').contentDocument") is None

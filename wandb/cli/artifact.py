@@ -10,6 +10,7 @@ from typing import Optional, Tuple
 import click
 
 from wandb import term
+from wandb.cli.artifact_server import get, ls
 from wandb.errors import UsageError
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
@@ -99,6 +100,10 @@ def put(
         )
     else:
         term.termlog(f"{made.name} ({made.type}): {len(made.manifest)} files, digest {made.digest}")
+
+
+artifact.add_command(get)
+artifact.add_command(ls)
 
 
 @artifact.group()

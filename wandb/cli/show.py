@@ -24,6 +24,7 @@ from wandb.cli.answers import (
 from wandb.cli.drawing import Style, draw
 from wandb.cli.ls import described
 from wandb.errors import UsageError
+from wandb_sync.artifacts import made_in
 from wandb_sync.curves import Curve
 from wandb_sync.plain_text import plain
 from wandb_sync.facts import FINISHED, RUNNING
@@ -38,7 +39,7 @@ _SHOWN_FACTS = ("group", "job_type", "notes", "tags")
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.option("--keys", metavar="KEY,...", help="What to draw (* matches); else the first numeric keys.")
-@click.option("--curves/--no-curves", default=True, help="Curves need the whole log; the rest only its ends.")
+@click.option("--curves/--no-curves", default=True, help="Curves and artifacts need the whole log.")
 @click.option("--width", type=click.IntRange(20, 1000), help="Columns; the terminal's if not given.")
 @click.option("--height", type=click.IntRange(2, 200), default=DEFAULT_HEIGHT, help="Lines of each curve.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Draw without braille characters.")
@@ -78,10 +79,20 @@ def show(
             hint=f"keys with numbers: {', '.join(sorted(found)) or 'none'}",
         )
     facts = described(recorded.segments)
+    segments = recorded.segments if curves else []
+    artifacts = [one for segment in segments for one in made_in(segment.log.path)]
     if as_json:
-        click.echo(json_text(_as_dict(recorded, facts, {key: found[key] for key in chosen}), indent=2))
+        told = _as_dict(recorded, facts, {key: found[key] for key in chosen})
+        told["artifacts"] = [one._asdict() for one in artifacts]
+        click.echo(json_text(told, indent=2))
         raise SystemExit(tell(recorded))
     _print_facts(recorded, facts)
+    if artifacts:
+        click.echo("artifacts:")
+    for one in artifacts:
+        trouble = f"; {one.trouble}" if one.trouble else ""
+        size = f"{one.n_files} files, {size_text(one.n_bytes)}"
+        click.echo(plain(f"  {one.name} ({one.type}): {size}{trouble}"))
     style = Style(width or terminal_columns(), height, not ascii_only and can_print("\u28ff"))
     for key in chosen if wanted else chosen[:MAX_CURVES]:
         click.echo("")

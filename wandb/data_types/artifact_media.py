@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import json
 import os
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Set, Tuple, Type
 
@@ -23,6 +24,7 @@ from wandb.data_types.media import CLIENT_ARTIFACT, Content, Media
 from wandb.errors import MediaFileError, NeedsServerError, ValidationError
 from wandb.interface.values import kind_name
 from wandb.internal.content_store import hex_of
+from wandb.sdk.artifacts import staging
 
 if TYPE_CHECKING:
     from wandb.sdk.artifacts.artifact import Artifact
@@ -211,11 +213,20 @@ class ArtifactMedia:
             Error: It cannot be had.
         """
         entry = self._artifact.manifest.entries[name]
-        if entry.local_path is not None and os.path.isfile(entry.local_path):
-            return entry.local_path
-        raise NeedsServerError(
-            f"{self._artifact.name}: {name} is not on this machine", hint="get it from a server: wandb.Api"
-        )
+        if entry.local_path is None or not os.path.isfile(entry.local_path):
+            raise NeedsServerError(
+                f"{self._artifact.name}: {name} is not on this machine",
+                hint="get it from a server: wandb.Api",
+            )
+        # A run keeps files by their digest; what they are, their names say.
+        path = os.path.join(staging.directory(), self._artifact._client_id, name)
+        if not os.path.lexists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            try:
+                os.link(entry.local_path, path)
+            except OSError:
+                shutil.copyfile(entry.local_path, path)
+        return path
 
     def files_below(self, directory: str) -> Tuple[str, ...]:
         """Return the names of the files in a directory of the artifact, in order."""

@@ -55,7 +55,7 @@ class Node:
             name=layer.name,
             class_name=type(layer).__name__,
             output_shape=None if shape is None else list(shape),
-            num_parameters=layer.count_params(),
+            num_parameters=layer.count_params() if getattr(layer, "built", True) else None,
         )
 
     def to_json(self, run: Any = None) -> Dict[str, Any]:

@@ -119,8 +119,10 @@ class Molecule(Media):
             MissingLibraryError: RDKit is missing: `pip install "wandb-ng[molecule]"`.
         """
         chem = library("rdkit.Chem", "molecule", "a molecule of RDKit's")
+        if not isinstance(data, str):
+            raise ValidationError(f"{WHERE}.from_smiles", f"{kind_name(data)} is no text")
         molecule = chem.MolFromSmiles(data, sanitize=sanitize)
-        if molecule is None:
+        if molecule is None or not molecule.GetNumAtoms():
             raise ValidationError(f"{WHERE}.from_smiles", f"RDKit does not understand {data!r}")
         return cls.from_rdkit(
             molecule,

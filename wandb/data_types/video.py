@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WHERE = "wandb.Video"
 DEFAULT_FPS = 4  # as wandb
+MAX_FPS = 1000
+ENDINGS = {"ogg": "ogv"}  # of the files that imageio knows for moving pictures
 
 
 class Video(Media):
@@ -67,6 +69,8 @@ class Video(Media):
         elif hasattr(data_or_path, "read"):
             self._data = read_all(data_or_path, WHERE)
         else:
+            if fps is not None and not (isinstance(fps, (int, float)) and 0 < fps <= MAX_FPS):
+                raise ValidationError(f"{WHERE}: fps", f"{fps!r} is no number of frames per second")
             self._data = _encoded(data_or_path, fps or DEFAULT_FPS, format)
             return
         if fps is not None:
@@ -109,7 +113,7 @@ def _encoded(data: Any, fps: float, format: str) -> bytes:
         frames = frames[..., :3]
     writers = library("imageio.v2", "video", "a video made of frames")
     with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, f"video.{format}")
+        path = os.path.join(directory, f"video.{ENDINGS.get(format, format)}")
         try:
             if format == "gif":
                 writers.mimwrite(path, list(frames), format="GIF", duration=1000 / fps, loop=0)

@@ -10,6 +10,7 @@ computed in Python: so do TensorBoard's own writer and tensorboardX's, byte for 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from typing import Iterator, List, Optional, Tuple
 
@@ -63,6 +64,8 @@ class EventFile:
         """Yield the records that have come since the last call.  A record that is not whole comes later."""
         try:
             status = os.stat(self.path)
+            if not stat.S_ISREG(status.st_mode):  # a pipe would hold us
+                return
             if (status.st_size, status.st_mtime_ns) == self._seen:
                 return
             with open(self.path, "rb") as file:

@@ -127,7 +127,7 @@ def alert(title: str, text: str, level: str, wait_ms: int) -> bytes:
 
 def tensorboard(values: Mapping[str, Any]) -> bytes:
     """Return a directory of TensorBoard's, or a place in a file of it; `values` are fields of TBRecord."""
-    return _record("tbrecord", values)
+    return _record("footer", {"event_files": values})
 
 
 def artifact(values: Mapping[str, Any]) -> bytes:

@@ -69,7 +69,7 @@ class ConsoleCapture:
         _watch_forks()
         _captures.append(self)
 
-    def refresh(self) -> None:
+    def refresh(self, *_: object) -> None:
         """Listen to the present sys.stdout and sys.stderr too, if they were exchanged since start()."""
         if self._active and self._mode != "redirect":
             for name in STREAMS:
@@ -131,6 +131,8 @@ class ConsoleCapture:
             tap = tap or _stream_tap(name)
         except Exception:  # no stream, or one that lets nobody in: Rule 1
             return
+        if isinstance(tap, StreamTap) and _is_notebook():
+            tap.renew()
         if tap not in self._taps and tap.add(self.hear):
             self._taps.append(tap)
 
@@ -156,6 +158,7 @@ class StreamTap:
         self.listeners: Tuple[Callable[[str, Any], None], ...] = ()
         self._below = stream.write
         self._replaced: Optional[_Stream] = None
+        self._writing: Set[int] = set()  # threads
         self._write = self._wrapped(self._below)
         try:
             stream.write = self._write
@@ -165,13 +168,27 @@ class StreamTap:
 
     def _wrapped(self, below: Callable[[Any], Any]) -> Callable[[Any], Any]:
         def write(data: Any) -> Any:
-            written = below(data)
+            ident = get_ident()
+            if ident in self._writing:  # an older wrap of ours, under somebody else's: it is heard above
+                return below(data)
+            self._writing.add(ident)
+            try:
+                written = below(data)
+            finally:
+                self._writing.discard(ident)
             for hear in self.listeners:
                 hear(self.name, data)
             return written
 
         setattr(write, BYPASS, below)
         return write
+
+    def renew(self) -> None:
+        """Wrap the stream again if it has lost our wrap: IPython sets `write` back behind each cell."""
+        if self._replaced is None and vars(self.stream).get("write") is not self._write:
+            self._below = self.stream.write
+            self._write = self._wrapped(self._below)
+            self.stream.write = self._write
 
     def is_on(self, stream: Any) -> bool:
         return stream is self.stream or (self._replaced is not None and stream is self._replaced)
@@ -247,6 +264,10 @@ def _descriptor_tap(name: str) -> Any:
             return None
         tap = _descriptor_taps[name] = DescriptorTap(number, name)
     return tap
+
+
+def _is_notebook() -> bool:
+    return "ipykernel" in sys.modules
 
 
 def _follow_notebook(refresh: Callable[[], None], follow: bool) -> None:

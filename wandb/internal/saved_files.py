@@ -10,33 +10,51 @@ from __future__ import annotations
 import os
 from typing import List, Optional, Tuple
 
-from wandb.errors import UsageError
+from wandb.errors import ValidationError
 from wandb.interface.records import END, LIVE, NOW
 
 POLICIES = {"now": NOW, "end": END, "live": LIVE}
 
 
-def select(pattern: str, base_path: Optional[str], use_glob: bool = True) -> Tuple[str, List[str]]:
+def select(
+    pattern: str, base_path: Optional[str], use_glob: bool = True, runs: str = ""
+) -> Tuple[str, List[str]]:
     """Return (base directory, absolute paths of the files) that a call of `save` means.
 
+    Args:
+        runs: The directory of runs; it is left out of directories that are taken whole.
+
     Raises:
-        UsageError: A file does not lie below the base directory.
+        ValidationError: The pattern is the base directory itself, or a file does not lie below that.
     """
     import glob
 
     base = os.path.abspath(base_path) if base_path is not None else _default_base(pattern)
     pattern = os.path.abspath(os.path.expanduser(pattern))
+    if pattern == base:
+        raise ValidationError("save", f"{pattern} is the base path itself", hint="pass another base_path")
     found = sorted(glob.glob(pattern, recursive=True)) if use_glob else [pattern] * os.path.exists(pattern)
     paths: List[str] = []
     for path in found:
         if os.path.isdir(path):
-            paths += [os.path.join(top, name) for top, _, names in os.walk(path) for name in names]
+            paths += _files_below(path, runs)
         else:
             paths.append(path)
     for path in paths:
         if os.path.commonpath([base, path]) != base:
-            raise UsageError(f"save: {path} is not below the base path {base}", hint="pass another base_path")
+            raise ValidationError(
+                "save", f"{path} is not below the base path {base}", hint="pass another base_path"
+            )
     return base, paths
+
+
+def _files_below(directory: str, runs: str) -> List[str]:
+    """Return all files; without runs, for a log would become a file of its own run."""
+    found: List[str] = []
+    for top, directories, names in os.walk(directory):
+        directories[:] = [name for name in directories if not runs or os.path.join(top, name) != runs]
+        found += [os.path.join(top, name) for name in names]
+    return found
 
 
 def _default_base(pattern: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from wandb.data_types.table import Table
 from wandb.errors import ValidationError
@@ -86,6 +86,14 @@ class Visualize:
     def note(self, key: str) -> Tuple[Tuple[str, ...], Dict[str, Any]]:
         """Return where the config says how to draw it, and what."""
         return ("viz", key), {"id": self.id, "historyFieldSettings": {"x-axis": "_step", "key": key}}
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Return a table of what users call points or classes: of one type per column, if they have one."""
+    try:
+        return Table(columns=columns, data=rows)
+    except ValidationError:
+        return Table(columns=columns, data=rows, allow_mixed_types=True)
 
 
 def plot_table(

@@ -11,7 +11,7 @@ from wandb.data_types.media import library
 from wandb.data_types.table import Table
 from wandb.errors import ValidationError
 from wandb.interface.values import kind_name
-from wandb.plot.charts import CustomChart
+from wandb.plot.charts import CustomChart, table_of
 from wandb.term import termwarn
 
 MAX_POINTS = 10_000  # of a chart, as many as wandb's page draws
@@ -101,7 +101,7 @@ def roc_curve(
         for false_rate, true_rate in zip(false_rates.tolist(), true_rates.tolist()):
             rows.append([name, round(false_rate, _DIGITS), round(true_rate, _DIGITS)])
     return CustomChart(
-        Table(columns=["class", "fpr", "tpr"], data=_thinned(rows), allow_mixed_types=True),
+        table_of(["class", "fpr", "tpr"], _thinned(rows)),
         "wandb/area-under-curve/v0",
         {"x": "fpr", "y": "tpr", "class": "class"},
         {"title": title, "x-axis-title": "False positive rate", "y-axis-title": "True positive rate"},
@@ -144,7 +144,7 @@ def pr_curve(
             reached = max(precision for recall, precision in points if recall >= place - 1e-12)
             rows.append([name, round(reached, _DIGITS), round(place, _DIGITS)])
     return CustomChart(
-        Table(columns=["class", "precision", "recall"], data=_thinned(rows), allow_mixed_types=True),
+        table_of(["class", "precision", "recall"], _thinned(rows)),
         "wandb/area-under-curve/v0",
         {"x": "recall", "y": "precision", "class": "class"},
         {"title": title, "x-axis-title": "Recall", "y-axis-title": "Precision"},

@@ -7,7 +7,7 @@ from typing import Any, Iterable, List, Optional, Union
 from wandb.data_types.table import Table
 from wandb.errors import ValidationError
 from wandb.interface.values import kind_name
-from wandb.plot.charts import CustomChart
+from wandb.plot.charts import CustomChart, table_of
 
 
 def line(
@@ -77,7 +77,7 @@ def line_series(
     ]
     columns = ["step", "lineKey", "lineVal"]
     return CustomChart(
-        Table(columns=columns, data=rows, allow_mixed_types=True),
+        table_of(columns, rows),
         "wandb/lineseries/v0",
         {name: name for name in columns},
         {"title": title, "xname": xname},

@@ -290,6 +290,7 @@ FooterRecord
   state 1001 RunState
   late 1002 HistoryRecord
   lost 1003 LostRecords
+  event_files 1030 TBRecord
 
 GitInfo
   remote 1 string

@@ -568,18 +568,20 @@ class FinalRecord(_message.Message):
     def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ...) -> None: ...
 
 class FooterRecord(_message.Message):
-    __slots__ = ["_info", "late", "lost", "pending", "state"]
+    __slots__ = ["_info", "event_files", "late", "lost", "pending", "state"]
+    EVENT_FILES_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     PENDING_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     _INFO_FIELD_NUMBER: _ClassVar[int]
     _info: _RecordInfo
+    event_files: TBRecord
     late: HistoryRecord
     lost: LostRecords
     pending: HistoryRecord
     state: RunState
-    def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., pending: _Optional[_Union[HistoryRecord, _Mapping]] = ..., state: _Optional[_Union[RunState, _Mapping]] = ..., late: _Optional[_Union[HistoryRecord, _Mapping]] = ..., lost: _Optional[_Union[LostRecords, _Mapping]] = ...) -> None: ...
+    def __init__(self, _info: _Optional[_Union[_RecordInfo, _Mapping]] = ..., pending: _Optional[_Union[HistoryRecord, _Mapping]] = ..., state: _Optional[_Union[RunState, _Mapping]] = ..., late: _Optional[_Union[HistoryRecord, _Mapping]] = ..., lost: _Optional[_Union[LostRecords, _Mapping]] = ..., event_files: _Optional[_Union[TBRecord, _Mapping]] = ...) -> None: ...
 
 class GitInfo(_message.Message):
     __slots__ = ["commit", "remote"]

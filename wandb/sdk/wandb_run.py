@@ -435,15 +435,15 @@ class Run:
 
         Raises:
             ValueError: The policy is none of the three.
-            UsageError: A file lies outside of `base_path`.
+            UsageError: A file lies outside of `base_path`, or the path is `base_path` itself.
         """
         from wandb.internal import saved_files
 
         if glob_str is None:
             return True
-        if not isinstance(glob_str, (str, os.PathLike)):
+        if not isinstance(glob_str, (str, bytes, os.PathLike)):
             raise ValidationError("save", f"{kind_name(glob_str)} is no path")
-        pattern = os.fspath(glob_str)
+        pattern = os.fsdecode(glob_str)
         if policy not in saved_files.POLICIES:
             raise ValidationError(
                 "save", f"Only 'live' 'now' and 'end' policies are currently supported, not {policy!r}"
@@ -455,7 +455,13 @@ class Run:
             self._refuse("save")
         if self._files is None:
             return []
-        base, sources = saved_files.select(pattern, None if base_path is None else os.fspath(base_path), glob)
+        runs = "" if self._directory is None else os.path.dirname(self._directory.path)
+        given_base = None if base_path is None else os.fspath(base_path)
+        base, sources = saved_files.select(pattern, given_base, glob, runs)
+        if glob and not sources and os.path.lexists(pattern):
+            termwarn(
+                f"save: {pattern} matches nothing as a pattern, but is a file: call save() with glob=False"
+            )
         placed: List[str] = []
         for source in sources:
             name = os.path.relpath(source, base)
@@ -719,6 +725,7 @@ class Run:
             self._guarded("finish", self._observers.stop)
         self.unwatch()
         if self._event_watch is not None:
+            self._guarded("finish", self._history.flush)  # the user's row is none of theirs
             self._guarded("finish", self._event_watch.finish)
         if self._notebook is not None:
             self._guarded("finish", self._notebook.finish)
@@ -1294,6 +1301,7 @@ class Run:
                 self._backend,
                 self._guard.handle,
                 self._settings.durability == "record",
+                self.mode,
             )
         return self._artifacts
 

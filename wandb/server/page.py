@@ -29,6 +29,7 @@ from starlette.routing import BaseRoute, Mount
 
 from wandb.errors import UsageError
 from wandb.server.access import SESSION_S, Access
+from wandb.server.artifacts import Artifacts
 from wandb.server.curves import MAX_POINTS, Columns, Curves
 from wandb.server.gate import PAGE_HEADERS, Gate, is_from_own_page, read_body
 from wandb.server.lines import STREAMS
@@ -40,6 +41,7 @@ HERE = Path(__file__).parent
 MAX_FORM_BYTES = 4096
 MAX_CONSOLE_LINES = 2000  # per request
 MAX_CURVES = 64  # per request
+MAX_ARTIFACT_FILES = 200  # of each, that are listed
 
 # Columns of the table of runs come from summary and config; a run may have thousands of keys.
 MAX_SUMMARY_KEYS = 200
@@ -53,6 +55,7 @@ class Page:
         self._access = access
         self._gate = gate
         self._curves = Curves(store)
+        self._artifacts = Artifacts(store)
         run = "{entity}/{project}/{run}"
         ask = gate.with_key_or_session
         self.routes: List[BaseRoute] = [
@@ -64,6 +67,7 @@ class Page:
             Route(f"/page/run/{run}", ask(self._run), methods=["GET"]),
             Route(f"/page/curves/{run}/{{stream}}", ask(self._curve_data), methods=["GET"]),
             Route(f"/page/console/{run}", ask(self._console), methods=["GET"]),
+            Route(f"/page/artifacts/{run}", ask(self._artifacts_of_run), methods=["GET"]),
             *(
                 Route(path, gate.for_people(self._shell), methods=["GET"])
                 for path in ("/", "/{entity}/{project}", "/{entity}/{project}/runs/{run}")
@@ -194,6 +198,33 @@ class Page:
             "curves": curves,
         }
         return Response(json.dumps(answer), media_type="application/json", headers=headers)
+
+    async def _artifacts_of_run(self, request: Request) -> Response:
+        """The artifacts that a run has made, and those that it has used, with their first files."""
+        run = await run_in_threadpool(self._store.run, run_key(request))
+
+        def read() -> Dict[str, Any]:
+            made, used = self._artifacts.of_run(run["id"]), self._artifacts.used_by_run(run["id"])
+            return {"made": [*map(self._artifact, made)], "used": [*map(self._artifact, used)]}
+
+        return browser_json(await run_in_threadpool(read))
+
+    def _artifact(self, row: Dict[str, Any]) -> Dict[str, Any]:
+        stored = {file["path"]: file for file in self._artifacts.files(row["id"])}
+        files = []
+        for path, entry in sorted(self._artifacts.entries(row["id"]).items())[:MAX_ARTIFACT_FILES]:
+            file = stored.get(path)
+            url = self._access.signed_path(f"/artifacts/file/{file['id']}", path) if file is not None else ""
+            files.append({"path": path, "size": entry.get("size"), "ref": entry.get("ref"), "url": url})
+        return {
+            "name": f"{row['collection']}:v{row['version_index']}",
+            "type": row["type"],
+            "aliases": [alias["alias"] for alias in self._artifacts.aliases(artifact_id=row["id"])],
+            "size": row["n_bytes"],
+            "created_at": row["created_at"],
+            "n_files": row["n_files"],
+            "files": files,
+        }
 
     async def _console(self, request: Request) -> Response:
         """Lines [start, start + limit); a negative start counts from the end."""

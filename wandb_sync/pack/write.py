@@ -17,7 +17,7 @@ import stat
 import time
 import zlib
 from collections import deque
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import (
     Any,
     BinaryIO,
@@ -43,6 +43,7 @@ from wandb.transaction_log.parser import Record
 from wandb.transaction_log.reader import Reader
 from wandb.transaction_log.side_logs import side_logs
 from wandb.version import __version__
+from wandb_sync.artifacts import files_outside
 from wandb_sync.checkpoint import sealed
 from wandb_sync.discover import discover
 from wandb_sync.follow import ASSUME_DEAD_AFTER_S, has_ended, writer_life
@@ -205,8 +206,12 @@ class _Directory:
         self.changed: Dict[str, str] = {}
         base = before if options.incremental else Memory()
         made_at_ns = max(time.time_ns(), before.made_at_ns + 1)
+        self._outside: Dict[str, Path] = {}  # files that belong here and lie elsewhere, by their place
         logs, who, is_open = self._look_at_logs(base, options)
         directories, files, left_out = self._look_at_files(base)
+        files += self._look_outside(base)
+        made = {str(parent) for path in self._outside for parent in PurePosixPath(path).parents}
+        directories += sorted(made.difference(directories, ["."]))
         self.run = Run(
             path.name,
             who,
@@ -229,14 +234,18 @@ class _Directory:
             or base.made_at_ns == 0
         )
 
+    def _logs(self) -> List[Path]:
+        """The logs by their plain names, compressed or not."""
+        names = {plain_name(path.name) for path in self.path.iterdir()}
+        return sorted(self.path / name for name in names if is_log(name))
+
     def _look_at_logs(
         self, base: Memory, options: PackOptions
     ) -> Tuple[List[LogPiece], Tuple[str, str, str], bool]:
         logs: List[LogPiece] = []
         who = ("", "", "")
         is_open = False
-        found = {Path(plain_name(path)) for path in self.path.iterdir() if is_log(plain_name(path.name))}
-        for path in sorted(found):
+        for path in self._logs():
             run = run_record(path)
             if run is not None:
                 who = (run.entity, run.project, run.run_id)
@@ -279,10 +288,25 @@ class _Directory:
                 files.append(FileState(path, status.st_size, status.st_mtime_ns, sha256))
         return directories, files, left_out
 
+    def _look_outside(self, base: Memory) -> List[FileState]:
+        """Return the files of artifacts that the run directory does not hold, as if it did."""
+        files: List[FileState] = []
+        for log in self._logs():
+            self._outside.update(files_outside(log))
+        for path, source in sorted(self._outside.items()):
+            status = os.stat(source)
+            known = base.files.get(path)
+            if known is not None and known[0] == status.st_size:  # its name says what is in it
+                self._kept[path] = known
+                files.append(FileState(path, status.st_size, status.st_mtime_ns, known.sha256))
+            else:
+                files.append(FileState(path, status.st_size, status.st_mtime_ns, ""))
+        return files
+
     def put(self, member: Member, writer: PackWriter) -> Sum:
         """Put one member of this directory into the pack."""
         content = member.content
-        path = self.path / content.path
+        path = self._outside.get(content.path, self.path / content.path)
         if member.is_log:
             with open(path, "rb") as file:
                 file.seek(content.begin)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import wandb
 
-place = Path("data")
+place = Path("things")
 place.mkdir()
 (place / "a.txt").write_text("a" * 1000)
 (place / "empty").write_text("")

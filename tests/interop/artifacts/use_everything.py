@@ -7,7 +7,7 @@ from pathlib import Path
 import wandb
 
 got = {}
-place = Path("data")
+place = Path("things")
 place.mkdir()
 (place / "a.txt").write_text("a" * 1000)
 (place / "deep").mkdir()

@@ -1662,6 +1662,7 @@ if __name__ == "__main__":
     run = wandb.init(
         mode="offline",
         project="media",
+        id="fixed",
         settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, x_disable_meta=True),
     )
     for name, make in CASES.items():

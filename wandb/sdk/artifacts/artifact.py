@@ -142,6 +142,7 @@ class Artifact(LoggedArtifact):
         self._artifact_media: Any = None
         self._added_objects: Dict[int, Tuple[Any, ArtifactManifestEntry]] = {}
         self._new_files: Set[str] = set()
+        self._logged_as: Optional[Tuple[Callable[[], Mapping[str, Any]], List[str]]] = None
 
     @classmethod
     def _from_facts(cls, facts: Mapping[str, Any]) -> Artifact:
@@ -282,6 +283,13 @@ class Artifact(LoggedArtifact):
             WaitTimeoutError: It takes longer; it goes on.
         """
         self._require_content("wait")
+        if self.is_draft() and self._logged_as is not None and self._mode == "online":
+            from wandb.sdk.artifacts import server
+
+            who, aliases = self._logged_as
+            collection = self._name
+            facts = server.committed(collection, self.digest, who(), aliases, self._mode, timeout)
+            self._known, self._name = facts["known"], f"{collection}:{facts['version']}"
         return self
 
     def new_draft(self) -> Artifact:
@@ -410,9 +418,9 @@ class Artifact(LoggedArtifact):
             path = there.local_path  # "a" and "r+" go on with it
         else:
             path = staging.new_path()
+        self._new_files.add(logical)
         with open(path, mode, encoding=encoding) as file:
             yield file
-        self._new_files.add(logical)
         entry = self._staged(path, logical, skip_cache=True)
         self.manifest.add_entry(entry, overwrite="x" not in mode)
 

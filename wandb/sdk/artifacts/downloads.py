@@ -35,11 +35,18 @@ def default_root(artifact: LoggedArtifact, with_version: bool = True) -> str:
     return os.path.join(env.get("WANDB_ARTIFACT_DIR") or os.path.join(".", "artifacts"), name)
 
 
-def place(artifact: LoggedArtifact, entry: ArtifactManifestEntry, root: str, keep: bool = True) -> str:
+def place(
+    artifact: LoggedArtifact,
+    entry: ArtifactManifestEntry,
+    root: str,
+    keep: bool = True,
+    is_last_try: bool = False,
+) -> str:
     """Put the content of an entry below a directory, unless it is there, and return its path.
 
     Args:
         keep: Put what comes from elsewhere into the cache too.
+        is_last_try: It was brought from elsewhere just now.
 
     Raises:
         ArtifactNotHereError: The content is on no place that is known here.
@@ -66,7 +73,15 @@ def place(artifact: LoggedArtifact, entry: ArtifactManifestEntry, root: str, kee
         raise UnreadableFileError(
             "artifact", f"Local file reference: {entry.ref} is not there any more, or is not what it was"
         )
-    return artifact._fetched(entry, target, keep)
+    if is_last_try:
+        raise not_here(artifact, entry)
+    return artifact._fetched(entry, root, keep)
+
+
+def is_here(artifact: LoggedArtifact, entry: ArtifactManifestEntry, root: str) -> bool:
+    """Tell whether the content of an entry need not be brought from elsewhere."""
+    target = os.path.join(root, *entry.path.split("/"))
+    return bool(sources(artifact, entry)) or has_content(target, entry)
 
 
 def sources(artifact: LoggedArtifact, entry: ArtifactManifestEntry) -> List[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
-from wandb.errors import ArtifactNotLoggedError, ValidationError
+from wandb.errors import ArtifactNotLoggedError, NeedsServerError, ValidationError
 from wandb.internal.content_store import MD5, XXH128, ContentStore, hex_of
-from wandb.sdk.artifacts import checks, downloads
+from wandb.sdk.artifacts import checks, downloads, references
 from wandb.sdk.artifacts.artifact_manifest import ArtifactManifest
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.artifacts.cache import ArtifactCache
@@ -41,6 +41,7 @@ class LoggedArtifact:
         self._is_recorded = False
         self._cache = ArtifactCache()
         self._stores: List[ContentStore] = [self._cache.files]
+        self._mode = ""  # of the run that has logged or used it; empty: that of the settings
 
     # ---- what it is
 
@@ -235,6 +236,11 @@ class LoggedArtifact:
                 termwarn(str(error))
 
         os.makedirs(top, exist_ok=True)
+        missing = [
+            entry for entry in entries if entry.ref is None and not downloads.is_here(self, entry, top)
+        ]
+        if missing and self.id is not None:
+            self._bring(missing, top if skip_cache else None)
         with at_once(place, entries) as placed:
             for _ in placed:
                 pass
@@ -319,16 +325,31 @@ class LoggedArtifact:
         """Return the entry of media that were added under a name."""
         raise NotImplementedError
 
-    def _fetched(self, entry: ArtifactManifestEntry, target: str, keep: bool) -> str:
-        """Have an entry brought from where it lies, and return the target.
+    def _fetched(self, entry: ArtifactManifestEntry, root: str, keep: bool) -> str:
+        """Have an entry brought from where it lies, and return its path below a directory.
 
         Args:
             keep: Put it into the cache too.
 
         Raises:
             ArtifactNotHereError: No server can be asked.
+            CommError: The server does not give it.
         """
-        raise downloads.not_here(self, entry)
+        if entry.ref is not None:
+            return references.fetch(entry, os.path.join(root, *entry.path.split("/")))
+        if self.id is None:
+            raise downloads.not_here(self, entry)
+        self._bring([entry], None if keep else root)
+        return downloads.place(self, entry, root, keep, is_last_try=True)
+
+    def _bring(self, entries: List[ArtifactManifestEntry], root: Optional[str]) -> None:
+        from wandb.sdk.artifacts import server
+
+        facts = self._facts({"entity": self.entity, "project": self.project}, [])
+        try:
+            server.bring(facts, [entry.path for entry in entries], self._mode, self._cache, root)
+        except NeedsServerError:
+            raise downloads.not_here(self, entries[0]) from None
 
     def _download_entry(self, entry: ArtifactManifestEntry, root: Optional[str], keep: bool) -> str:
         return downloads.place(self, entry, root or downloads.default_root(self), keep)

@@ -8,6 +8,7 @@ Nothing here is loaded, and no socket opened, before somebody adds a reference t
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -15,9 +16,9 @@ from urllib.request import url2pathname
 
 from wandb import env
 from wandb.data_types.media import library
-from wandb.errors import CommError, UnreadableFileError, ValidationError
+from wandb.errors import ArtifactNotHereError, CommError, UnreadableFileError, ValidationError
 from wandb.interface.values import kind_name
-from wandb.internal.content_store import file_digest, new_hash, text_of
+from wandb.internal.content_store import file_digest, new_hash, remove, text_of
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.artifacts.directories import at_once, files_below, told
 from wandb.term import termwarn
@@ -59,6 +60,39 @@ def entries_of(address: Any, name: Optional[str], checksum: bool, max_objects: O
 def local_path_of(address: str) -> str:
     """Return the path that a file:// address, or a path, means."""
     return url2pathname(urlsplit(address).path if address.startswith("file:") else address)
+
+
+def fetch(entry: ArtifactManifestEntry, target: str) -> str:
+    """Bring what a reference leads to, and return the target.
+
+    Raises:
+        ArtifactNotHereError: It is in a place that nothing here knows how to read.
+        CommError: It is not there any more, or is not what it was.
+    """
+    address = entry.ref or ""
+    if _entries_for(address) is not _http:
+        raise ArtifactNotHereError(
+            f"{entry.path} refers to {address}, which is not read from here",
+            hint="`entry.ref` is the address",
+        )
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    scratch = f"{target}.{os.getpid()}.partial"
+    try:
+        with urlopen(address, timeout=HTTP_TIMEOUT_S) as page:
+            etag = page.headers["ETag"]
+            found = etag.strip('"') if etag else page.geturl()
+            if found != entry.digest:
+                raise CommError(f"Digest mismatch for url {address}: expected {entry.digest}, found {found}")
+            with open(scratch, "wb") as file:
+                shutil.copyfileobj(page, file)
+        os.replace(scratch, target)
+    except (HTTPException, OSError) as error:
+        raise CommError(f"{address} cannot be read: {error}") from None
+    finally:
+        remove(scratch)
+    return target
 
 
 # ---- files

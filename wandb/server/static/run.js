@@ -1,14 +1,16 @@
-// One run: its facts, curves, config and summary, console and files.
+// One run: its facts, curves, media, config and summary, console, files and artifacts.
 
 import { ansi } from "./ansi.js";
 import { Chart } from "./chart.js";
 import { bytes, duration, el, fetchJson, filePath, number, part, state, when } from "./dom.js";
+import { MediaPanel } from "./media.js";
 
 const POINTS = 1000;
 const CONSOLE_LINES = 2000;
 const PREVIEW_BYTES = 512 * 1024;
 const IMAGE = /\.(png|jpe?g|gif|webp|bmp)$/i;
-const TABS = { charts: "Charts", system: "System", config: "Config and summary", console: "Console", files: "Files" };
+const TABS = { charts: "Charts", media: "Media", system: "System", config: "Config and summary", console: "Console",
+  files: "Files", artifacts: "Artifacts" };
 
 export async function showRun(main, entity, project, id) {
   const path = `${part(entity)}/${part(project)}/${part(id)}`;
@@ -18,10 +20,12 @@ export async function showRun(main, entity, project, id) {
   let run = await fetchJson(`/page/run/${path}`);
   const panels = {
     charts: new CurvesPanel(path, "history", "_step"),
+    media: new MediaPanel(path),
     system: new CurvesPanel(path, "events", "_runtime"),
     config: new TreePanel(),
     console: new ConsolePanel(path),
     files: new FilesPanel(path),
+    artifacts: new ArtifactsPanel(path),
   };
   let current = null;
 
@@ -343,4 +347,35 @@ class FilesPanel {
     }
     this.preview.scrollIntoView({ behavior: "smooth", block: "nearest" });
   }
+}
+
+// -- artifacts ---------------------------------------------------------------------------------------------
+
+class ArtifactsPanel {
+  constructor(path) {
+    this.address = `/page/artifacts/${path}`;
+    this.node = el("div");
+    this.shown = "";
+  }
+
+  async update() {
+    const found = await fetchJson(this.address);
+    const text = JSON.stringify(found, (key, value) => key === "url" ? undefined : value); // addresses expire
+    if (text === this.shown) return;
+    this.shown = text;
+    const parts = [["Made", found.made], ["Used", found.used]].filter(([, list]) => list.length);
+    this.node.replaceChildren(...parts.length ? parts.flatMap(([title, list]) =>
+      [el("h2", {}, title), ...list.map(artifactNode)]) : [el("p.quiet", {}, "No artifact was made or used.")]);
+  }
+}
+
+function artifactNode(artifact) {
+  const rows = artifact.files.map((file) => el("tr", {},
+    el("td", {}, file.url ? el("a", { href: file.url }, file.path) : file.path),
+    el("td.number", {}, file.ref ? file.ref : bytes(file.size))));
+  const more = artifact.n_files - artifact.files.length;
+  if (more > 0) rows.push(el("tr", {}, el("td.quiet", {}, `and ${number(more)} more`), el("td")));
+  const about = [artifact.type, ...artifact.aliases, bytes(artifact.size), when(artifact.created_at)].join(" · ");
+  return el("details", {}, el("summary", {}, `${artifact.name} `, el("span.quiet", {}, about)),
+    el("div.scroll", {}, el("table", {}, el("tbody", {}, ...rows))));
 }
