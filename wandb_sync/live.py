@@ -5,8 +5,8 @@
 Rule 1: it is nobody's child and holds nothing of the program that records: that one may end in any way.
 Rule 2: it is told nothing but the run directory.  Server, key and certificates come from where `wandb sync`
         has them: the environment, the settings files, netrc.
-Rule 3: trouble that may pass is waited for as long as the program that records lives, or its log is written
-        to, and an hour longer: then `wandb sync` goes on, from the checkpoint.  So no syncer lives for ever.
+Rule 3: trouble that may pass is waited for until the run has ended, and an hour longer: then `wandb sync`
+        goes on, from the checkpoint.  So no syncer lives for ever.
 Rule 4: what whoever records is to know stands in the live file (wandb/live_file.py); all else goes to stderr,
         which is `logs/debug-internal.log` in the run directory.
 """

@@ -15,12 +15,10 @@ from typing import Any, Mapping, Optional
 from wandb import env, live_file
 from wandb.errors import AuthenticationError, Error, LeaseHeld, LogError, TransientError
 from wandb.live_file import Arrival, News
-from wandb.processes import Life
 from wandb_sync.engine import default_base_url, find_key
 from wandb_sync.discover import Log
-from wandb_sync.follow import writer_life
+from wandb_sync.follow import is_over
 from wandb_sync.outcomes import Outcome, Status
-from wandb_sync.segments import run_record
 from wandb_sync.selection import Selection
 from wandb_sync.service import Service
 from wandb_sync.transport.base import UPLOAD, Request
@@ -112,14 +110,13 @@ class LiveSync:
             transport.close()
 
     def _is_over(self) -> bool:
-        """Say whether it is time to leave the rest to `wandb sync`: nobody records any more.
+        """Say whether it is time to leave the rest to `wandb sync`: the run has ended, and that long ago.
 
-        A laptop that slept has a log that is old, and a program that goes on.
+        A laptop that slept has a log that is old, and a program that goes on with it.
         """
         try:
-            if writer_life(run_record(Path(self._log))) is Life.ALIVE:
-                return False
-            return time.time() - os.stat(self._log).st_mtime > GIVE_UP_AFTER_S
+            is_old = time.time() - os.stat(self._log).st_mtime > GIVE_UP_AFTER_S
+            return is_old and is_over(Path(self._log))
         except (OSError, LogError):
             return True
 

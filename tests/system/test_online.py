@@ -242,6 +242,10 @@ def test_a_syncer_does_not_give_up_while_its_program_lives(tmp_path: Path) -> No
     os.utime(log.path, (1, 1))  # as after a night in which the machine slept
     syncer = LiveSync(str(log.directory), str(log.path), live_file.News())
     assert not syncer._is_over()
+    log.exit(0)  # the program goes on, with other runs
+    assert not syncer._is_over()
+    os.utime(log.path, (1, 1))
+    assert syncer._is_over()
     ended = LogBuilder(tmp_path, "b").rows(1)
     assert not LiveSync(str(ended.directory), str(ended.path), live_file.News())._is_over()
     os.utime(ended.path, (1, 1))

@@ -834,7 +834,7 @@ def test_a_live_run_is_followed_until_it_ends(
     finished = LogBuilder(tmp_path / "w", "other").rows(2).exit(0)
 
     def write() -> None:
-        while not server.runs or not server.run("abc").lines:
+        while not any(run.name == "abc" and run.lines for run in list(server.runs.values())):
             time.sleep(0.01)
         log.rows(5)
         time.sleep(0.2)
