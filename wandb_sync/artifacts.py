@@ -38,6 +38,7 @@ from typing import (
     Optional,
     Sequence,
     Set,
+    Tuple,
     Union,
 )
 
@@ -610,7 +611,9 @@ class ArtifactQueue:
         self._chains: Dict[str, Deque[Noted]] = {}  # by name; a thread is at the first of each
         self._lock = threading.Lock()  # for the chains
         self._parked: Set[str] = set()  # names whose first refers to one that is yet to come
-        self._results: "queue.SimpleQueue[Union[Result, str]]" = queue.SimpleQueue()  # or a parked name
+        self._n_back = 0  # how many have come back
+        # Or a name that is to be parked, and how many had come back when it was begun.
+        self._results: "queue.SimpleQueue[Union[Result, Tuple[str, int]]]" = queue.SimpleQueue()
         self._pool: Optional[concurrent.futures.ThreadPoolExecutor] = None
         self.closed = threading.Event()  # no request is to be begun any more
 
@@ -648,18 +651,23 @@ class ArtifactQueue:
             if isinstance(found, Result):
                 yield found  # before those that have waited for it go on
                 del self._open[found.noted.key]
+                self._n_back += 1
                 parked, self._parked = self._parked, set()
                 for name in parked:
                     self._submit(name)
                 wait_s = 0.0
                 continue
-            self._parked.add(found)
-            if sum(len(self._chains[name]) for name in self._parked) == len(self._open):
+            name, n_back = found
+            if n_back != self._n_back:
+                self._submit(name)  # what it refers to may have come back meanwhile
+                continue
+            self._parked.add(name)
+            if sum(len(self._chains[one]) for one in self._parked) == len(self._open):
                 # They wait for each other, or for what has failed.
-                self._parked.discard(found)
-                self._come_back(found, Failed("it refers to an artifact that has not arrived"))
-                if self._chains[found]:
-                    self._submit(found)
+                self._parked.discard(name)
+                self._come_back(name, Failed("it refers to an artifact that has not arrived"))
+                if self._chains[name]:
+                    self._submit(name)
 
     def close(self) -> None:
         """Begin with no other; wait for the requests that are under way."""
@@ -676,11 +684,12 @@ class ArtifactQueue:
         has_more = True
         while has_more and not self.closed.is_set():
             noted = self._chains[name][0]
+            n_back = self._n_back
             try:
                 found = self._start(noted, lambda client_id: self._is_coming(client_id, noted)).run()
                 has_more = self._come_back(name, found)
             except _NotYet:
-                self._results.put(name)
+                self._results.put((name, n_back))
                 return
             except Error as error:
                 has_more = self._come_back(name, error)

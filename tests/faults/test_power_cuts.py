@@ -299,7 +299,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Synced:
     for call in calls:
         disk.take(call)
     assert disk.now() == taken_up(place) and server.run("all").complete
-    assert sum(told_by(call) == "answered" for call in calls) == len(server.held) - 1 > 15
+    assert sum(told_by(call) == "answered" for call in calls) == len(server.held) - 1 > 10
     return Synced(place, before, calls, server, base_url)
 
 

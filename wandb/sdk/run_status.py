@@ -6,8 +6,6 @@ import os
 from datetime import datetime
 from typing import NamedTuple, Optional
 
-from wandb import live_file
-
 
 class RunStatus(NamedTuple):
     """What has been synced.
@@ -25,6 +23,8 @@ class RunStatus(NamedTuple):
 
 def run_status(log: str) -> RunStatus:
     """Return how far the syncer of an online run is; offline, everything is pending."""
+    from wandb import live_file  # which an offline run does without
+
     try:
         total = os.path.getsize(log)
     except OSError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import cli_runner
 from log_view import LogView
 
 import wandb
@@ -21,10 +22,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
 
 
-def test_a_directory_is_recorded_and_used_by_a_run(runner: Any) -> None:
+def test_a_directory_is_recorded_and_used_by_a_run() -> None:
     Path("data").mkdir()
     Path("data/x").write_bytes(b"x")
-    result = runner.invoke(main, ["artifact", "put", "data", "-n", "digits/train", "-a", "good", "--json"])
+    command = ["artifact", "put", "data", "-n", "digits/train", "-a", "good", "--json"]
+    result = cli_runner().invoke(main, command)
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
     (record,) = LogView(said["directory"]).of("artifact")
@@ -34,13 +36,13 @@ def test_a_directory_is_recorded_and_used_by_a_run(runner: Any) -> None:
         assert Path(run.use_artifact("train:good").download(), "x").read_bytes() == b"x"
 
 
-def test_what_is_no_file_is_wrong_usage(runner: Any) -> None:
-    result = runner.invoke(main, ["artifact", "put", "nowhere"])
-    assert result.exit_code == 2 and "no file, no directory and no address" in result.output
+def test_what_is_no_file_is_wrong_usage() -> None:
+    result = cli_runner().invoke(main, ["artifact", "put", "nowhere"])
+    assert result.exit_code == 2 and "no file, no directory and no address" in result.stderr
     assert not Path("wandb").exists()
 
 
-def test_what_was_used_longest_ago_goes_first(runner: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     objects = tmp_path / "cache/artifacts/obj/md5/aa"
     objects.mkdir(parents=True)
@@ -50,13 +52,13 @@ def test_what_was_used_longest_ago_goes_first(runner: Any, tmp_path: Path, monke
     (objects / "e.7.partial").write_bytes(bytes(100))
     os.utime(objects / "e.7.partial", (1e9, 1e9))
     (objects / "f.8.partial").write_bytes(bytes(100))
-    result = runner.invoke(main, ["artifact", "cache", "cleanup", "250", "--json"])
+    result = cli_runner().invoke(main, ["artifact", "cache", "cleanup", "250", "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {"removed_bytes": 300, "removed": 3, "left": 200}
     assert sorted(path.name for path in objects.iterdir()) == ["a", "b", "f.8.partial"]
-    assert runner.invoke(main, ["artifact", "cache", "cleanup", "--remove-temp", "0"]).exit_code == 0
+    assert cli_runner().invoke(main, ["artifact", "cache", "cleanup", "--remove-temp", "0"]).exit_code == 0
     assert not list(objects.iterdir())
-    assert runner.invoke(main, ["artifact", "cache", "cleanup", "much"]).exit_code == 2
+    assert cli_runner().invoke(main, ["artifact", "cache", "cleanup", "much"]).exit_code == 2
 
 
 def test_sizes() -> None:
