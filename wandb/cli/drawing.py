@@ -132,10 +132,11 @@ def _spans(
 def _scaled(value: float, value_range: Tuple[float, float], n: int) -> int:
     """Which of n equal parts of the range a value falls into."""
     low, high = value_range
-    if high <= low:
-        return 0 if n == 1 else (n - 1) // 2
     # Halved, so that the width of the range is a float even if it reaches from -1.7e308 to 1.7e308.
-    share = (value / 2 - low / 2) / (high / 2 - low / 2)
+    width = high / 2 - low / 2
+    if width <= 0:
+        return 0 if n == 1 else (n - 1) // 2
+    share = (value / 2 - low / 2) / width
     return min(n - 1, max(0, int(share * (n - 1) + 0.5)))
 
 

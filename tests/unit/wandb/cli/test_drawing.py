@@ -6,7 +6,7 @@ import math
 import re
 from typing import List
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wandb.cli.drawing import Style, draw
@@ -76,6 +76,7 @@ def test_a_constant_is_a_line_in_the_middle() -> None:
 
 
 @given(st.lists(ANY_FLOATS, min_size=2, max_size=4), st.booleans(), st.booleans(), st.booleans())
+@example([[0.0], [5e-324]], False, False, False)
 def test_several_curves_share_a_picture(
     several: List[List[float]], braille: bool, colors: bool, log_y: bool
 ) -> None:

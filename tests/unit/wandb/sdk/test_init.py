@@ -332,6 +332,7 @@ def test_the_mode_without_a_key_is_offline_and_with_one_online(monkeypatch) -> N
     run.finish()
     wandb.teardown()
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setattr("wandb.sdk.online.TROUBLE_WAIT_S", 0.1)  # there is no server
     run = wandb.init(settings=QUIET)
     assert not run.offline and Path(run.sync_dir).name.startswith("run-")
     run.finish()

@@ -433,6 +433,7 @@ def test_records_of_the_writer_are_those_of_this_file(tmp_path: Path, log: Log) 
     assert (tmp_path / "log.wandb").read_bytes() == bytes(log.data)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n_bytes", [0, 2])
 def test_a_record_of_very_many_small_chunks_takes_no_more_memory_than_its_data(n_bytes: int) -> None:
     import tracemalloc

@@ -63,6 +63,7 @@ def test_a_directory_is_added_with_all_that_is_below_it(artifact: wandb.Artifact
     ]
 
 
+@pytest.mark.long
 def test_ten_thousand_files(artifact: wandb.Artifact) -> None:
     Path("data").mkdir()
     for number in range(10_000):
