@@ -107,9 +107,7 @@ def test_our_sync_leaves_what_the_real_sync_leaves(place: Place, tmp_path: Path,
     place.run(sys.executable, "-m", "wandb_sync", "-e", "interop", "-p", "ours", by_us)
     ours = artifacts_of(place.server, "interop", "ours")
     versions = {name: sorted(one["versions"]) for name, one in real.items()}
-    if recorder == "real":  # ours does not record tables as artifacts yet
-        assert versions.pop("run-maker-table") == ["v0"]
-    assert versions == {"data": ["v0", "v1"], "model": ["v0"]}
+    assert versions == {"data": ["v0", "v1"], "model": ["v0"], "run-maker-table": ["v0"]}
     steps = {}
     for state in (real, ours):
         for name, collection in state.items():
