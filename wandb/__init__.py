@@ -181,7 +181,7 @@ _PARTS: Dict[str, str] = {
 __all__ = [*(name for name in _HOMES if name[0] != "_"), *_PARTS, "run", "config", "summary", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def _find(name: str) -> Any:
     if name in ("run", "config", "summary"):  # they change with every init and finish, so they are never kept
         from wandb.sdk import active
 
@@ -191,6 +191,10 @@ def __getattr__(name: str) -> Any:
     if name in _PARTS:
         return __import__(_PARTS[name], fromlist=["__name__"])
     return _load(globals(), _HOMES, name)
+
+
+if not TYPE_CHECKING:  # which would take any name for one of ours; those that there are, it sees above
+    __getattr__ = _find
 
 
 def _load(package: Dict[str, Any], homes: Mapping[str, str], name: str) -> Any:

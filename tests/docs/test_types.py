@@ -73,7 +73,9 @@ def test_names_of_the_type_checker_are_those_of_the_interpreter() -> None:
     import ast
 
     tree = ast.parse(Path(str(wandb.__file__)).read_text(encoding="utf-8"))
-    [branch] = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node)]
+    [branch] = [
+        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
     seen = {
         alias.asname: f"{node.module}.{alias.name}"
         for node in branch.body
