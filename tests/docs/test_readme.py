@@ -116,6 +116,7 @@ def test_the_readme_begins_with_the_demonstration_and_then_the_tests() -> None:
     assert "./tools/test.sh" in (ROOT / ".ci" / "run").read_text()
 
 
+@pytest.mark.docs
 def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, live_mock_server) -> None:
     del shell["WANDB_API_KEY"]
     program = block("python", 'project="digits')
@@ -128,6 +129,7 @@ def test_the_program_records_and_the_next_block_shows_logs_in_and_syncs(shell, l
     assert n_rows(live_mock_server) == [100]
 
 
+@pytest.mark.docs
 def test_runs_are_looked_at_without_a_server(shell) -> None:
     without_server = {name: value for name, value in shell.items() if not name.startswith("WANDB_")}
     for _ in range(2):
@@ -142,6 +144,7 @@ def test_runs_are_looked_at_without_a_server(shell) -> None:
     assert done.stdout.startswith("finished {'lr': 0.1} 0.01666") and done.stdout.endswith("\n10\n")
 
 
+@pytest.mark.docs
 def test_the_ranks_of_the_recipe_are_one_run(shell, live_mock_server) -> None:
     program = block("python", "x_primary")
     ranks = [
@@ -156,6 +159,7 @@ def test_the_ranks_of_the_recipe_are_one_run(shell, live_mock_server) -> None:
     assert sorted((row["loss"], row["_step"]) for row in rows) == [(0.5, 1), (1.5, 1), (2.5, 1)]
 
 
+@pytest.mark.docs
 def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_mock_server) -> None:
     Path(shell["SCRATCH"]).mkdir()
     record_and_pack, unpack, clean = (
@@ -179,6 +183,7 @@ def test_the_air_gap_recipe_carries_everything_and_only_what_is_new(shell, live_
     assert not list(runs.glob("offline-run-*"))
 
 
+@pytest.mark.docs
 def test_the_recipe_for_little_room_leaves_compressed_logs_that_are_synced(shell, live_mock_server) -> None:
     run("WANDB_MODE=offline python train.py", shell)
     run(block("sh", "wandb compact"), shell)
@@ -188,6 +193,7 @@ def test_the_recipe_for_little_room_leaves_compressed_logs_that_are_synced(shell
     assert n_rows(live_mock_server) == [60, 60]
 
 
+@pytest.mark.docs
 def test_the_cron_line_syncs_also_when_two_overlap(shell, live_mock_server) -> None:
     *times, command = block("cron", "wandb sync").strip().split(None, 5)
     assert times == ["*/10", "*", "*", "*", "*"]
@@ -206,6 +212,7 @@ def test_the_cron_line_syncs_also_when_two_overlap(shell, live_mock_server) -> N
     assert done.returncode == 0 and not done.stdout and not done.stderr
 
 
+@pytest.mark.docs
 def test_the_unit_is_one_that_systemd_takes_and_its_command_watches(shell, live_mock_server) -> None:
     unit = block("ini", "[Service]")
     Path("wandb-sync.service").write_text(unit)
@@ -231,6 +238,7 @@ def test_the_unit_is_one_that_systemd_takes_and_its_command_watches(shell, live_
     assert watch.returncode == int(options["SuccessExitStatus"])
 
 
+@pytest.mark.docs
 def test_the_epilogue_uploads_what_a_killed_step_has_left(shell, live_mock_server) -> None:
     Path("epilogue.sh").write_text(block("bash", "SLURM_SUBMIT_DIR"))
     step = subprocess.Popen(
@@ -247,6 +255,7 @@ def test_the_epilogue_uploads_what_a_killed_step_has_left(shell, live_mock_serve
     assert found["state"] == "failed" and found["counts"]["history"] >= 1
 
 
+@pytest.mark.docs
 def test_the_slurm_job_ends_in_order_at_sigterm_and_the_next_job_uploads_it(shell, live_mock_server) -> None:
     train, sync = (block("sbatch", part) for part in ("--job-name=train", "--job-name=sync"))
     Path("job.sh").write_text(train)
@@ -262,6 +271,7 @@ def test_the_slurm_job_ends_in_order_at_sigterm_and_the_next_job_uploads_it(shel
     assert n_rows(live_mock_server) == [len(view.rows())]
 
 
+@pytest.mark.docs
 def test_the_job_that_is_requeued_and_killed_goes_on_with_its_run(shell, live_mock_server) -> None:
     """With a stand-in for the scheduler that really kills the job and starts it again."""
     Path("job.sh").write_text(block("sbatch", "--requeue"))

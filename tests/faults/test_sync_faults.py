@@ -96,6 +96,7 @@ def kill_at_random_points(server: SimulatedServer, log: LogBuilder, n_kills: int
     assert finish(start(server.base_url, log.directory)) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_random_points_the_server_ends_as_after_one_clean_upload(
     server: SimulatedServer, tmp_path: Path, seed: int
