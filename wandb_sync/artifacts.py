@@ -44,6 +44,7 @@ from typing import (
 
 from google.protobuf.message import DecodeError
 
+from wandb.content_names import place_of
 from wandb.errors import AuthenticationError, Error, LogError, RejectedError, SyncError
 from wandb.proto.record_pb2 import ArtifactManifest, ArtifactRecord, Record, UseArtifactRecord
 from wandb.transaction_log.parser import Record as LogRecord
@@ -96,16 +97,7 @@ class Entry(NamedTuple):
     @property
     def place(self) -> str:
         """Where a run directory has it, if it has it."""
-        return content_place(self.digest, self.algorithm)
-
-
-def content_place(digest: str, algorithm: str = "MD5") -> str:
-    """Return the path of a file with this digest (base64) in a run directory."""
-    try:
-        name = base64.b64decode(digest, validate=True).hex()
-    except ValueError:
-        name = hashlib.md5(digest.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
-    return f"{FOLDER}/{algorithm.lower()}/{name[:2]}/{name[2:]}"
+        return f"{FOLDER}/{place_of(self.digest, self.algorithm)}"
 
 
 def read_noted(log: Path, begin: int) -> "Union[ArtifactRecord, UseArtifactRecord]":

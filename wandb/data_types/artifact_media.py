@@ -19,11 +19,11 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Set, Tuple, Type
 
+from wandb.content_names import hex_of
 from wandb.data_types import HOMES
 from wandb.data_types.media import CLIENT_ARTIFACT, Content, Media
 from wandb.errors import MediaFileError, ValidationError
 from wandb.interface.values import kind_name
-from wandb.internal.content_store import hex_of
 from wandb.sdk.artifacts import staging
 
 if TYPE_CHECKING:

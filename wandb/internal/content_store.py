@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import errno
 import os
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from hashlib import md5
 from typing import Any, Tuple
 
+from wandb.content_names import place_of
 from wandb.errors import MissingLibraryError
 
 MD5, XXH128 = "MD5", "XXH128"
@@ -44,17 +45,6 @@ def new_hash(algorithm: str = MD5) -> Any:
 def text_of(digest: bytes) -> str:
     """Return a digest as manifests have it: in base64."""
     return b64encode(digest).decode("ascii")
-
-
-def hex_of(digest: str) -> str:
-    """Return the hexadecimal form of a digest in base64; of text that is none, its own digest's.
-
-    ETags and addresses stand in the place of digests too.
-    """
-    try:
-        return b64decode(digest, validate=True).hex()
-    except ValueError:
-        return md5(digest.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
 
 
 def file_digest(path: str, algorithm: str = MD5) -> str:
@@ -141,8 +131,7 @@ class ContentStore:
 
     def path_of(self, digest: str, algorithm: str = MD5) -> str:
         """Return where a file with this digest (base64) has its place."""
-        name = hex_of(digest)
-        return os.path.join(self.root, algorithm.lower(), name[:2], name[2:])
+        return os.path.join(self.root, place_of(digest, algorithm))
 
     def has(self, digest: str, n_bytes: int, algorithm: str = MD5) -> bool:
         """Tell whether the file is there, with that size."""

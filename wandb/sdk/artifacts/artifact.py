@@ -34,6 +34,7 @@ from typing import (
     cast,
 )
 
+from wandb.content_names import hex_of
 from wandb.errors import (
     ArtifactFinalizedError,
     UnreadableFileError,
@@ -47,7 +48,6 @@ from wandb.internal.content_store import (
     SourceError,
     copy_hashed,
     file_digest,
-    hex_of,
     new_hash,
     remove,
 )

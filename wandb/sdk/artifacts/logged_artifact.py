@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
+from wandb.content_names import hex_of
 from wandb.errors import ArtifactNotLoggedError, NeedsServerError, ValidationError
-from wandb.internal.content_store import MD5, XXH128, ContentStore, hex_of
+from wandb.internal.content_store import MD5, XXH128, ContentStore
 from wandb.sdk.artifacts import checks, downloads, references
 from wandb.sdk.artifacts.artifact_manifest import ArtifactManifest
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
